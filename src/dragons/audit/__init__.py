@@ -1,0 +1,1 @@
+"""What a stranger does: read an evidence pack, verify it against a pinned root, replay it."""

@@ -1,0 +1,1 @@
+"""What an agent may do: capability catalogue, dock, lease, revocation, one decision."""

@@ -1,0 +1,1 @@
+"""What every mechanism shares: names, bytes, hashes, keys, signed statements, time, vocabulary."""

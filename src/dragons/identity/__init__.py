@@ -1,0 +1,1 @@
+"""Who an agent is: manifests, versions, keys on the record, workload tokens, proof of possession."""

@@ -1,0 +1,1 @@
+"""Whether an agent is alive: heartbeats, organism states, time between interventions."""

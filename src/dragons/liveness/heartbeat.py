@@ -1,0 +1,40 @@
+"""The heartbeat: a pulse and semantic progress, signed by the instance's key.
+
+Progress is a strictly increasing sequence with a digest of something real and the name of the
+source it was observed from; a claim without a digest is only a pulse.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from dragons.core.canonical import Count, Document
+from dragons.core.clock import Timestamp
+from dragons.core.hashing import Digest
+from dragons.core.ids import Id, InstanceId
+
+HEARTBEAT = "heartbeat"
+BATCH_MAX = 1_000
+INTERVAL_SECONDS_DEFAULT = 10
+
+
+class Progress(Document):
+    """`source` is where progress was seen: receipts, output, files, claim."""
+
+    sequence: Count
+    digest: Digest
+    source: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z-]{0,31}$")]
+
+
+class Heartbeat(Document):
+    """`sequence` increases with every beat of an instance; older ones are ignored."""
+
+    tenant_id: Id
+    instance_id: InstanceId
+    lease_id: Id
+    epoch: Count
+    sequence: Count
+    sent_at: Timestamp
+    progress: Progress | msgspec.UnsetType = msgspec.UNSET
