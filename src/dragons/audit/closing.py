@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from dragons.audit.pack import HeartbeatDigest, parse_line
 from dragons.audit.verdicts import Fault, Question, Status
 from dragons.core.clock import parse_time
 from dragons.core.errors import InvalidInputError
-from dragons.core.keys import KeyRole
+from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import is_signed_by
-from dragons.evidence.checkpoint import Witness, count_witnesses, verify_checkpoint
+from dragons.evidence.checkpoint import Checkpoint, Witness, count_witnesses, verify_checkpoint
 from dragons.evidence.merkle import verify_consistency
+from dragons.evidence.receipt import RECEIPT, Header
+from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
 
 if TYPE_CHECKING:
     from dragons.audit.verify import Verification
@@ -21,34 +24,52 @@ if TYPE_CHECKING:
 ABANDON_WITHIN_MS = 10 * 60 * 1000
 
 
-def judge_end(run: Verification, witnesses: list[Witness], required: int, *, require_payloads: bool) -> None:
-    """Steps 6, 9 and 10, and the keys that were revoked after they signed."""
+class Asked(NamedTuple):
+    """What the verifier asks for beyond the pack itself."""
+
+    witnesses: list[Witness]
+    witnesses_required: int
+    payloads: bool
+
+
+def judge_end(run: Verification) -> None:
+    """Steps 6 and 8 to 10, and the keys that signed after they were compromised."""
     if run.report.receipts == 0:
         run.fail(Question.INTEGRITY, Fault("pack_empty", "there is no receipt in the pack"))
     if run.governance.trust.root is None:
         run.fail(Question.SIGNER, Fault("root_untrusted", "no genesis by the pinned root key"))
     _judge_statement(run)
+    _judge_selection(run)
     _judge_tree(run)
     _judge_start(run)
     _judge_compromised(run)
     _judge_open(run)
-    _judge_payloads(run, require_payloads=require_payloads)
-    _judge_witnesses(run, witnesses, required)
+    _judge_payloads(run)
+    _judge_heartbeats(run)
+    _judge_witnesses(run)
 
 
 def _judge_statement(run: Verification) -> None:
-    report, pack, statement = run.report, run.pack, run.reader.head.statement
+    pack, statement = run.pack, run.reader.head.statement
     entry = run.governance.trust.signer(statement, KeyRole.LEDGER, pack.exported_at)
     if isinstance(entry, str):
-        run.fail(Question.SIGNER, Fault("ledger_key_untrusted", f"the pack statement: {entry}"))
+        run.fail(Question.SIGNER, Fault("pack_untrusted", f"the pack statement: {entry}"))
     elif not is_signed_by(statement, statement.signatures[0].keyid, entry.key):
-        run.fail(Question.SIGNER, Fault("signature_invalid", "the pack statement's signature does not hold"))
-    if report.selected != pack.selected or run.position != pack.last_position or report.selected == 0:
-        run.fail(Question.COMPLETENESS, Fault(
-            "selection_truncated",
-            f"{report.selected} of {pack.selected} selected receipts, up to position {run.position} of {pack.last_position}",
-            report.receipts,
-        ))  # fmt: skip
+        run.fail(Question.SIGNER, Fault("pack_untrusted", "the pack statement's signature does not hold"))
+    if run.context.hexdigest() != pack.context_sha256:
+        run.fail(
+            Question.INTEGRITY,
+            Fault("context_altered", "context or gaps are not those of the pack statement"),
+        )
+    if pack.exported_at < run.last_issued_at:
+        run.fail(Question.TIME, Fault("time_reversed", "the pack is older than its last receipt"))
+
+
+def _judge_selection(run: Verification) -> None:
+    report, pack = run.report, run.pack
+    report.selected = run.selection.selected
+    run.fail(Question.COMPLETENESS, run.selection.malformed())
+    run.fail(Question.COMPLETENESS, run.selection.end(report.receipts, run.last_seq))
     if run.revocations != pack.revocations:
         run.fail(Question.COMPLETENESS, Fault(
             "revocation_withheld", f"{run.revocations} of {pack.revocations} revocations are shown",
@@ -56,91 +77,143 @@ def _judge_statement(run: Verification) -> None:
         ))  # fmt: skip
 
 
-def _judge_tree(run: Verification) -> None:
-    report, pack = run.report, run.pack
+def _checkpoint(run: Verification, note: str, time: str, which: str) -> Checkpoint | None:
     try:
-        end = verify_checkpoint(
-            run.reader.head.end, pack.tenant_id, run.governance.trust.ledger_keys()
-        )
+        found = verify_checkpoint(note, run.pack.tenant_id, run.governance.trust.ledger_keys(time))
     except InvalidInputError as error:
-        run.fail(Question.SIGNER, Fault("checkpoint_malformed", str(error)))
-        return
-    if end is None:
-        run.fail(Question.SIGNER, Fault("checkpoint_untrusted", "no ledger key signed the end checkpoint"))
-        return
-    if (end.size, end.root.hex()) != (pack.tree_size, pack.root):
-        run.fail(Question.INTEGRITY, Fault("checkpoint_contradicts", "it is not the pack statement's tree"))
-    if run.tree.end != end.size:
+        run.fail(Question.SIGNER, Fault("checkpoint_malformed", f"the {which} checkpoint: {error.code}"))
+        return None
+    if found is None:
+        run.fail(
+            Question.SIGNER, Fault("checkpoint_untrusted", f"no ledger key signed the {which} checkpoint")
+        )
+    return found
+
+
+def _judge_tree(run: Verification) -> None:
+    report, pack, tree = run.report, run.pack, run.tree
+    if tree.end != pack.tree_size:
         run.fail(Question.INTEGRITY, Fault(
-            "log_truncated", f"the log ends at {run.tree.end} of {end.size}", report.receipts))  # fmt: skip
-    elif run.tree.root() != end.root:
-        run.fail(Question.INTEGRITY, Fault("root_mismatch", "the Merkle root is not the checkpoint's"))
+            "log_truncated", f"the log ends at {tree.end} of {pack.tree_size}", report.receipts))  # fmt: skip
+    elif tree.root().hex() != pack.root:
+        run.fail(Question.INTEGRITY, Fault("root_mismatch", "the Merkle root is not the pack statement's"))
+    end = _checkpoint(run, run.reader.head.end, pack.exported_at, "end")
+    if end is not None and (end.size, end.root.hex()) != (pack.tree_size, pack.root):
+        run.fail(Question.INTEGRITY, Fault("checkpoint_contradicts", "it is not the pack statement's tree"))
 
 
 def _judge_start(run: Verification) -> None:
     head, pack = run.reader.head, run.pack
     if isinstance(head.start, msgspec.UnsetType):
+        if head.consistency:
+            run.fail(
+                Question.INTEGRITY, Fault("inconsistent", "a consistency proof without a start checkpoint")
+            )
+        return
+    # Its key may have been replaced since; what it says is proven by the consistency with the end.
+    start = _checkpoint(run, head.start, "", "start")
+    if start is None:
         return
     try:
-        start = verify_checkpoint(head.start, pack.tenant_id, run.governance.trust.ledger_keys())
-    except InvalidInputError as error:
-        run.fail(Question.SIGNER, Fault("checkpoint_malformed", str(error)))
-        return
-    if start is None:
-        run.fail(Question.SIGNER, Fault("checkpoint_untrusted", "no ledger key signed the start checkpoint"))
-        return
-    if not verify_consistency(
-        start.size, pack.tree_size, start.root, bytes.fromhex(pack.root), head.consistency
-    ):
+        root = bytes.fromhex(pack.root)
+    except ValueError:
+        root = b""
+    if not verify_consistency(start.size, pack.tree_size, start.root, root, head.consistency):
         run.fail(Question.INTEGRITY, Fault("inconsistent", "the start checkpoint is no prefix of the log"))
 
 
 def _judge_compromised(run: Verification) -> None:
-    for key_id, entry in run.governance.trust.keys.items():
-        for issued_at, index, seq in run.signed_by.get(key_id, []):
-            if issued_at >= entry.compromised_since:
+    """Find the first receipt signed by a key after it was compromised, which became known later.
+
+    A second pass, but only over a pack that has such a receipt: nothing is remembered for it.
+    """
+    suspects = run.governance.trust.used_after_compromise()
+    if not suspects:
+        return
+    index = 0
+    for data in run.reader.lines():
+        try:
+            line = parse_line(data)
+            if isinstance(line.record, msgspec.UnsetType):
+                continue
+            record, index = line.record, index + 1
+            header = record.header.body(RECEIPT, Header)
+        except InvalidInputError:
+            continue
+        for signature in (*record.header.signatures, *record.statement.signatures):
+            since = suspects.get(signature.keyid)
+            if since is not None and header.issued_at >= since:
                 run.fail(Question.SIGNER, Fault(
-                    "key_compromised", f"{key_id} is not trusted since {entry.compromised_since}", index, seq))  # fmt: skip
-                break
+                    "key_compromised", f"{signature.keyid} is not trusted since {since}", index - 1, header.seq))  # fmt: skip
+                return
 
 
 def _judge_open(run: Verification) -> None:
     exported_ms = parse_time(run.pack.exported_at)
     live = 0
     for session_id, state in run.sessions.open.items():
+        if state.abandoned:
+            continue
         lease = run.governance.mandate.leases.get(state.lease_id)
         ended_ms = 0 if lease is None else parse_time(lease.released_at or lease.expires_at)
         if exported_ms < ended_ms + ABANDON_WITHIN_MS or run.pack.selection.kind == "window":
             live += 1
             continue
-        what = "an authorized action" if state.decisions else "the session"
-        run.fail(Question.COMPLETENESS, Fault(
-            "orphan", f"{what} in {session_id} never ended", state.index, state.seq))  # fmt: skip
-    if live:
-        run.count(Question.COMPLETENESS, "open_sessions", live)
+        run.sessions.orphaned(state, session_id)
+    # With a receipt missing, nobody can say that a cycle never ended.
+    if run.report.verdicts[Question.COMPLETENESS].status is Status.PASS:
+        run.fail(Question.COMPLETENESS, run.sessions.orphan)
+    run.count(Question.COMPLETENESS, "open_sessions", live)
 
 
-def _judge_payloads(run: Verification, *, require_payloads: bool) -> None:
-    if run.payloads.left_over:
-        run.fail(Question.REDACTION, Fault("payload_unclaimed", "a payload belongs to no selected receipt"))
-    if not run.withheld:
+def _judge_payloads(run: Verification) -> None:
+    for fault in run.payloads.end():
+        run.fail(Question.REDACTION, fault)
+    run.count(Question.REDACTION, "opened", run.payloads.opened)
+    run.count(Question.REDACTION, "withheld", run.payloads.withheld)
+    run.count(Question.REDACTION, "erased", run.payloads.erased)
+
+
+def _judge_heartbeats(run: Verification) -> None:
+    try:
+        digests = run.reader.heartbeats()
+    except InvalidInputError as error:
+        run.fail(Question.SIGNER, Fault("heartbeat_untrusted", error.code))
         return
-    run.count(Question.REDACTION, "withheld", len(run.withheld))
-    if require_payloads or not run.reader.head.redacted:
-        index, seq = min(run.withheld.values())
-        run.fail(Question.REDACTION, Fault("payload_withheld", "its payload is not in the pack", index, seq))
+    for digest in digests:
+        if not _is_genuine(run, digest):
+            run.fail(
+                Question.SIGNER, Fault("heartbeat_untrusted", f"the last heartbeat of {digest.instance_id}")
+            )
 
 
-def _judge_witnesses(run: Verification, witnesses: list[Witness], required: int) -> None:
+def _is_genuine(run: Verification, digest: HeartbeatDigest) -> bool:
+    try:
+        body = digest.last.body(HEARTBEAT, Heartbeat)
+    except InvalidInputError:
+        return False
+    lease = run.governance.mandate.leases.get(body.lease_id)
+    return (
+        lease is not None
+        and (body.tenant_id, body.instance_id) == (run.pack.tenant_id, digest.instance_id)
+        and lease.body.instance_id == digest.instance_id
+        and len(digest.last.signatures) == 1
+        and is_signed_by(digest.last, lease.key_id, PublicKey(lease.body.instance_key))
+    )
+
+
+def _judge_witnesses(run: Verification) -> None:
     verdict = run.report.verdicts[Question.WITNESSES]
-    if required == 0 and not witnesses:
+    asked = run.asked
+    if asked.witnesses_required == 0 and not asked.witnesses:
         verdict.status = Status.NOT_ASKED
         return
+    required = max(1, asked.witnesses_required)
     try:
-        counted = count_witnesses(run.reader.head.end, witnesses)
+        counted = count_witnesses(run.reader.head.end, asked.witnesses)
     except InvalidInputError:
         counted = 0
     verdict.facts["cosigned"] = counted
-    if counted < max(1, required):
+    if counted < required:
         run.fail(Question.WITNESSES, Fault(
-            "witnesses_missing", f"{counted} of {max(1, required)} trusted witnesses cosigned"))  # fmt: skip
+            "witnesses_missing", f"{counted} of {required} trusted witnesses cosigned"))  # fmt: skip

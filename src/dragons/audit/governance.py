@@ -2,74 +2,84 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
+from dragons.audit.claims import judge_claim, judge_closing, judge_session
+from dragons.audit.leases import HeldLease
 from dragons.audit.mandate import Mandate
 from dragons.audit.trust import Trust
-from dragons.audit.verdicts import Fault, Question
+from dragons.audit.verdicts import Question
 from dragons.authority.catalogue import Catalogue
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, Release
 from dragons.authority.revocation import Revocation
 from dragons.core.canonical import Document
-from dragons.core.keys import KeyRole
+from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import Envelope, is_signed_by
 from dragons.core.vocabulary import Kind
-from dragons.evidence.receipt import Claim, Closing, Decision, Header, Session
-from dragons.identity.records import Registration
+from dragons.evidence.receipt import Abandonment, Claim, Closing, Decision, Header, Session, Transition
+from dragons.identity.records import KEY_REVOCATION, Activation, KeyRevocation, Registration
+
+# The verdict, the code and the detail of something wrong.
+Wrong = tuple[Question, str, str]
 
 
-@dataclass(slots=True)
 class Governance:
     """Trust and mandate together, fed receipt by receipt."""
 
-    pinned: str
-    trust: Trust = field(init=False)
-    mandate: Mandate = field(default_factory=Mandate)
+    def __init__(self, pinned: str) -> None:
+        self.trust = Trust(pinned)
+        self.mandate = Mandate()
 
-    def __post_init__(self) -> None:
-        self.trust = Trust(self.pinned)
+    def admit(self, envelope: Envelope, header: Header, body: Document, signer: KeyRole) -> Wrong | None:
+        """Check who signed a governance statement and let it take effect; returns what is wrong.
 
-    def admit(
-        self, envelope: Envelope, header: Header, body: Document, signer: KeyRole
-    ) -> list[tuple[Question, Fault]]:
-        """Check who signed a governance statement and let it take effect; returns what is wrong."""
-        if header.kind is Kind.TENANT_CREATED:
-            return []
+        The genesis is not for here: `Trust.admit_tenant` takes it in before its own header.
+        """
         if signer is KeyRole.ROOT:
-            admit = self.trust.admit_key if header.kind is Kind.KEY_REGISTERED else self.trust.admit_revocation
-            wrong = admit(envelope)
-            return [] if wrong is None else [(Question.SIGNER, Fault("key_untrusted", wrong))]
+            return self._by_root(envelope, header)
         entry = self.trust.signer(envelope, signer, header.issued_at)
         if isinstance(entry, str):
-            return [(Question.SIGNER, Fault("statement_signer", entry))]
+            return Question.SIGNER, "statement_signer", entry
         if not is_signed_by(envelope, envelope.signatures[0].keyid, entry.key):
-            return [(Question.SIGNER, Fault("signature_invalid", "the statement's signature does not hold"))]
-        wrong = self._take_effect(body, envelope, header)
-        if wrong is None:
-            return []
-        code, separator, detail = wrong.partition(": ")
-        fault = Fault(code, detail) if separator else Fault("statement_refused", wrong)
-        return [(Question.AUTHORITY, fault)]
+            return Question.SIGNER, "signature_invalid", "the statement's signature does not hold"
+        return self._authority(self._take_effect(body, envelope, header))
 
-    def judge(self, header: Header, body: Document, envelope: Envelope) -> str | None:
-        """What an instance's statement lacks in authority, None when nothing."""
+    def judge(self, lease: HeldLease, header: Header, body: Document, envelope: Envelope) -> Wrong | None:
+        """What an instance's statement under `lease` lacks in authority, None when nothing.
+
+        The caller has seen to it that the lease's key is the one named. Claims, sessions and
+        closings leave their signature to the caller; what changes the mandate is checked here.
+        """
         if isinstance(body, Claim):
-            return self.mandate.judge_work(header, body)
-        if isinstance(body, Session | Closing):
-            return self.mandate.judge_session(header, body)
+            return self._authority(judge_claim(self.mandate, lease, header, body))
+        if isinstance(body, Session):
+            return self._authority(judge_session(self.mandate, lease, header, body))
+        if isinstance(body, Closing):
+            return self._authority(judge_closing(self.mandate, lease, header, body))
+        if not is_signed_by(envelope, lease.key_id, PublicKey(lease.body.instance_key)):
+            return Question.SIGNER, "signature_invalid", "the instance's signature does not hold"
         if isinstance(body, Delegation):
-            return self.mandate.admit_delegation(body, envelope)
+            return self._authority(self.mandate.admit_delegation(body, envelope, header))
         if isinstance(body, Release):
-            lease = self.mandate.leases[body.lease_id]
+            if body.instance_id != lease.body.instance_id:
+                return Question.AUTHORITY, "instance_mismatch", "the release names another instance"
             lease.released_at = lease.released_at or header.issued_at
         return None
 
-    def lease_of(self, body: Any) -> str:  # noqa: ANN401 - one of the instance's statements
-        """The lease under which an instance's statement was made."""
-        lease_id: str = body.parent_lease_id if isinstance(body, Delegation) else body.lease_id
-        return lease_id
+    def _by_root(self, envelope: Envelope, header: Header) -> Wrong | None:
+        if header.kind is Kind.KEY_REGISTERED:
+            wrong = self.trust.admit_key(envelope)
+        else:
+            wrong = self.trust.admit_revocation(envelope)
+            if wrong is None:
+                key_id = envelope.body(KEY_REVOCATION, KeyRevocation).key_id
+                self.mandate.revoke_operator(key_id, header.issued_at)
+        return None if wrong is None else (Question.SIGNER, "key_untrusted", wrong)
+
+    def _authority(self, wrong: str | None) -> Wrong | None:
+        if wrong is None:
+            return None
+        code, _, detail = wrong.partition(": ")
+        return Question.AUTHORITY, code, detail
 
     def _take_effect(self, body: Document, envelope: Envelope, header: Header) -> str | None:
         mandate = self.mandate
@@ -83,6 +93,12 @@ class Governance:
             return mandate.admit_catalogue(body)
         if isinstance(body, Registration):
             return mandate.admit_registration(body)
+        if isinstance(body, Activation):
+            return mandate.admit_activation(body)
+        if isinstance(body, Transition):
+            return mandate.admit_transition(body, header.issued_at)
         if isinstance(body, Decision):
-            mandate.decisions[body.decision_id] = (body, header.seq)
+            return mandate.admit_decision(body, header)
+        if isinstance(body, Abandonment) and isinstance(body.decision_id, str):
+            mandate.decisions.pop(body.decision_id, None)
         return None

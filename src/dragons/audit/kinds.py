@@ -27,12 +27,8 @@ STATEMENTS: dict[Kind, tuple[StatementKind, ...]] = {
     Kind.TENANT_CREATED: (StatementKind(records.TENANT, records.Tenant, KeyRole.ROOT),),
     Kind.KEY_REGISTERED: (StatementKind(records.KEY, records.Key, KeyRole.ROOT),),
     Kind.KEY_REVOKED: (StatementKind(records.KEY_REVOCATION, records.KeyRevocation, KeyRole.ROOT),),
-    Kind.CATALOGUE_PUBLISHED: (
-        StatementKind(catalogue.CATALOGUE, catalogue.Catalogue, KeyRole.OPERATOR),
-    ),
-    Kind.MANIFEST_REGISTERED: (
-        StatementKind(records.REGISTRATION, records.Registration, KeyRole.OPERATOR),
-    ),
+    Kind.CATALOGUE_PUBLISHED: (StatementKind(catalogue.CATALOGUE, catalogue.Catalogue, KeyRole.OPERATOR),),
+    Kind.MANIFEST_REGISTERED: (StatementKind(records.REGISTRATION, records.Registration, KeyRole.OPERATOR),),
     Kind.VERSION_ACTIVATED: (StatementKind(records.ACTIVATION, records.Activation, KeyRole.OPERATOR),),
     Kind.AGENT_DOCKED: (StatementKind(dock.DOCK, dock.Dock, KeyRole.OPERATOR),),
     Kind.REVOKED: (StatementKind(revocation.REVOCATION, revocation.Revocation, KeyRole.OPERATOR),),

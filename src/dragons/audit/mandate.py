@@ -1,65 +1,84 @@
 """Authority as the ledger tells it: docks, leases and revocations in order, and who may claim what.
 
 Fed with governance statements whose signatures hold, then asked about every piece of work:
-receipt → lease → dock → operator, valid at that time. Uses the same rules that issued the lease.
+receipt → lease → dock → operator, valid at that time. Every answer is None, or `code: detail`.
+
+Memory grows with docks, manifests and leases, never with work: a decision is forgotten when the
+action that it authorized is on the record.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import msgspec
-
-from dragons.authority.catalogue import Catalogue
+from dragons.audit.leases import HeldLease, changed_by_renewal, held, is_delegated
+from dragons.authority.catalogue import Catalogue, Entry
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, refuse_outside_dock, refuse_outside_parent
-from dragons.authority.revocation import Path, Revocation, Target, entry, path_entries
+from dragons.authority.revocation import Revocation, Target, entry
+from dragons.core.clock import parse_time
 from dragons.core.statement import Envelope
-from dragons.core.vocabulary import Outcome, Reason, Risk
-from dragons.evidence.receipt import Claim, Closing, Decision, Header, Session
-from dragons.identity.records import Registration, version_name
+from dragons.core.vocabulary import OrganismState, Reason, Risk
+from dragons.evidence.receipt import Decision, Header, Transition
+from dragons.identity.records import Activation, Registration
 
+# An issuer dates a lease when it records it; an older date would authorize the past.
+ISSUE_SKEW_MS_MAX = 60_000
 
-@dataclass(slots=True)
-class HeldLease:
-    """A lease with its renewals: valid in [not_before, expires_at)."""
-
-    body: Lease
-    digest: str
-    not_before: str
-    expires_at: str
-    scope: frozenset[str]
-    name: str
-    path: tuple[str, ...]
-    released_at: str = ""
+ENDED_STATES = {
+    OrganismState.AUTOHEALING: Reason.ORGANISM_AUTOHEALING,
+    OrganismState.QUARANTINED: Reason.ORGANISM_QUARANTINED,
+    OrganismState.STOPPED: Reason.ORGANISM_STOPPED,
+}
 
 
 @dataclass(slots=True)
 class Mandate:
-    """What is authorized at this point of the ledger."""
+    """What is authorized at this point of the ledger.
+
+    `revoked` maps an entry to the time of its receipt, `epochs` a dispatch to its newest epoch and
+    since when, `halted` an instance to its organism state that permits nothing and since when.
+    """
 
     docks: dict[str, tuple[Dock, str]] = field(default_factory=dict)
     leases: dict[str, HeldLease] = field(default_factory=dict)
     delegations: dict[str, Delegation] = field(default_factory=dict)
     revoked: dict[str, str] = field(default_factory=dict)
     manifests: dict[str, Registration] = field(default_factory=dict)
-    risks: dict[str, Risk] = field(default_factory=dict)
+    active: dict[str, int] = field(default_factory=dict)
+    catalogue: dict[str, Entry] = field(default_factory=dict)
+    high_risk: frozenset[str] = frozenset()
     epochs: dict[str, tuple[int, str]] = field(default_factory=dict)
-    decisions: dict[str, tuple[Decision, int]] = field(default_factory=dict)
+    halted: dict[str, tuple[Reason, str]] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    # --- governance --------------------------------------------------------------------------------
 
     def admit_catalogue(self, body: Catalogue) -> str | None:
-        self.risks = {name: item.risk for name, item in body.capabilities.items()}
+        self.catalogue = body.capabilities
+        self.high_risk = frozenset(name for name, one in body.capabilities.items() if one.risk is Risk.HIGH)
         return None
 
     def admit_registration(self, body: Registration) -> str | None:
         if body.manifest.hash() != body.manifest_hash:
-            return "the manifest_hash is not the hash of the manifest"
+            return f"{Reason.MANIFEST_MISMATCH}: the manifest_hash is not the hash of the manifest"
+        known = self.manifests.get(body.manifest_hash)
+        if known is not None:
+            return f"{Reason.MANIFEST_MISMATCH}: the manifest is version {known.version} already"
         self.manifests[body.manifest_hash] = body
+        return None
+
+    def admit_activation(self, body: Activation) -> str | None:
+        if not self._recorded(body.manifest_hash, body.agent, body.version):
+            return f"{Reason.MANIFEST_UNRECORDED}: {body.manifest_hash}"
+        self.active[body.agent] = body.version
         return None
 
     def admit_dock(self, body: Dock, envelope: Envelope) -> str | None:
         if envelope.signatures[0].keyid != body.operator:
-            return "the dock names another operator than the one who signed it"
+            return f"{Reason.DOCK_MISSING}: the dock names another operator than the one who signed it"
+        if body.dock_id in self.docks:
+            return f"{Reason.DOCK_MISSING}: a second dock {body.dock_id}"
         self.docks[body.dock_id] = (body, envelope.payload_digest())
         return None
 
@@ -67,165 +86,165 @@ class Mandate:
         self.revoked.setdefault(entry(body.kind, body.target), at)
         return None
 
-    def admit_delegation(self, body: Delegation, envelope: Envelope) -> str | None:
+    def revoke_operator(self, key_id: str, at: str) -> None:
+        """An operator's key ended: with it end the leases that it authorized."""
+        self.revoked.setdefault(entry(Target.OPERATOR, key_id), at)
+
+    def admit_transition(self, body: Transition, at: str) -> str | None:
+        if body.after in ENDED_STATES:
+            self.halted[body.instance_id] = (ENDED_STATES[body.after], at)
+        else:
+            self.halted.pop(body.instance_id, None)
+        return None
+
+    def admit_delegation(self, body: Delegation, envelope: Envelope, header: Header) -> str | None:
+        """A parent's signed wish; that the parent signed it has been checked."""
+        parent = self.leases[body.parent_lease_id]
+        if body.parent_instance_id != parent.body.instance_id:
+            return f"{Reason.INSTANCE_MISMATCH}: the delegation names another parent instance"
+        if over := self.over(parent, header):
+            return f"{over}: {body.parent_lease_id}"
+        if extra := set(body.scope) - parent.scope - set(parent.body.delegate_scope):
+            return f"{Reason.SCOPE_EXCEEDED}: {', '.join(sorted(extra))}"
+        for name in body.scope:
+            known = self.catalogue.get(name)
+            if known is None or not known.delegable:
+                return f"{Reason.CAPABILITY_NOT_DELEGABLE}: {name}"
         self.delegations[envelope.payload_digest()] = body
         return None
 
     def admit_lease(self, body: Lease, envelope: Envelope, at: str) -> str | None:
         """Take in a lease or a renewal; returns the reason why it has no authority."""
-        if wrong := self._refuse(body, at):
-            return wrong
-        digest = envelope.payload_digest()
         known = self.leases.get(body.lease_id)
-        if known is not None:
-            return self._renew(known, body, digest)
-        if body.serial != 0:
+        if known is None and body.serial != 0:
             return f"{Reason.LEASE_MISSING}: {body.lease_id} is renewed but was never issued"
         ancestors = self._ancestors(body)
-        path = Path(
-            body.authorized_by, body.dock_id, body.agent, version_name(body.agent, body.version),
-            body.instance_id, (body.lease_id, *ancestors),
-        )  # fmt: skip
-        self.leases[body.lease_id] = HeldLease(
-            body, digest, body.not_before, body.expires_at, frozenset(body.scope),
-            version_name(body.agent, body.version), path_entries(path),
-        )  # fmt: skip
+        lease = held(body, envelope.payload_digest(), ancestors)
+        if wrong := self._refuse(body, lease, at):
+            return wrong
+        if known is not None:
+            if wrong := self._refuse_renewal(known, body, at):
+                return wrong
+            known.renew(body, lease.digest)
+            return None
+        if self.active.get(body.agent) != body.version:
+            return f"{Reason.VERSION_INACTIVE}: {lease.name} was not the active version"
         epoch, _ = self.epochs.get(body.dispatch_id, (0, ""))
-        if body.epoch > epoch:
-            self.epochs[body.dispatch_id] = (body.epoch, at)
+        if body.epoch <= epoch:
+            return f"{Reason.EPOCH_STALE}: epoch {body.epoch} was dispatched before"
+        self.epochs[body.dispatch_id] = (body.epoch, at)
+        self.leases[body.lease_id] = lease
         return None
 
-    def judge_work(self, header: Header, claim: Claim) -> str | None:
-        """Why this claim had no authority when it began, None when it had."""
-        lease = self.leases.get(claim.lease_id)
-        if lease is None:
-            return f"{Reason.LEASE_MISSING}: {claim.lease_id}"
-        if wrong := self._judge_identity(header, lease, claim.instance_id, claim.epoch):
-            return wrong
-        if header.late is True and header.issued_at < lease.expires_at and not self._ended(lease):
-            return "late_unfounded: the lease was valid when the receipt was issued"
-        if header.late is not True and header.issued_at >= lease.expires_at:
-            return "late_unmarked: the lease had expired when the receipt was issued"
-        if claim.outcome is Outcome.DENIED:
-            return None
-        if not lease.not_before <= claim.started_at < lease.expires_at:
-            return f"{Reason.LEASE_EXPIRED}: it began at {claim.started_at}, outside the lease"
-        if lease.released_at and claim.started_at >= lease.released_at:
-            return f"{Reason.LEASE_RELEASED}: {claim.lease_id}"
-        for one in lease.path:
-            at = self.revoked.get(one)
-            if at is not None and claim.started_at >= at:
-                return f"revoked: {one} at {at}"
-        epoch, since = self.epochs[lease.body.dispatch_id]
-        if epoch > claim.epoch and claim.started_at >= since:
-            return f"{Reason.EPOCH_STALE}: epoch {epoch} was dispatched at {since}"
-        if claim.action not in lease.scope:
-            return f"{Reason.CAPABILITY_NOT_LEASED}: {claim.action}"
-        return self._judge_risk(claim)
-
-    def judge_session(self, header: Header, body: Session | Closing) -> str | None:
-        """Why this session had no authority, None when it had."""
+    def admit_decision(self, body: Decision, header: Header) -> str | None:
+        """The control plane's own check of one action."""
         lease = self.leases.get(body.lease_id)
         if lease is None:
             return f"{Reason.LEASE_MISSING}: {body.lease_id}"
-        epoch = body.epoch if isinstance(body, Session) else lease.body.epoch
-        if wrong := self._judge_identity(header, lease, body.instance_id, epoch):
+        if wrong := self.mismatch(header, lease, body.instance_id, body.epoch):
             return wrong
-        if isinstance(body, Session):
-            if not lease.not_before <= body.opened_at < lease.expires_at:
-                return f"{Reason.LEASE_EXPIRED}: the session was opened outside its lease"
-            if extra := set(body.scope) - lease.scope - set(lease.body.delegate_scope):
-                return f"{Reason.SCOPE_EXCEEDED}: {', '.join(sorted(extra))}"
+        if over := self.over(lease, header):
+            return f"{over}: an action was authorized under {body.lease_id}"
+        if body.action not in lease.scope:
+            return f"{Reason.CAPABILITY_NOT_LEASED}: {body.action}"
+        self.decisions[body.decision_id] = body
         return None
 
-    def instance_key(self, lease_id: str) -> bytes | None:
-        """The raw public key of the instance that holds `lease_id`."""
-        lease = self.leases.get(lease_id)
-        return None if lease is None else lease.body.instance_key
+    # --- what work asks ----------------------------------------------------------------------------
 
-    def _refuse(self, body: Lease, at: str) -> str | None:
-        dock = self.docks.get(body.dock_id)
-        if dock is None:
-            return f"{Reason.DOCK_MISSING}: {body.dock_id}"
-        refusal = refuse_outside_dock(body, *dock)
-        if refusal is not None:
-            return f"{refusal.reason}: {refusal.detail}"
-        manifest = self.manifests.get(body.manifest_hash)
-        if manifest is None or (manifest.manifest.agent, manifest.version) != (body.agent, body.version):
-            return f"{Reason.MANIFEST_UNRECORDED}: {body.manifest_hash}"
-        if extra := (set(body.scope) | set(body.delegate_scope)) - set(manifest.manifest.capabilities):
-            return f"{Reason.CAPABILITY_NOT_DECLARED}: {', '.join(sorted(extra))}"
-        for one in (entry(Target.DOCK, body.dock_id), entry(Target.OPERATOR, body.authorized_by)):
-            if self.revoked.get(one, at) < at:
-                return f"revoked: {one}"
-        return self._refuse_delegated(body)
-
-    def _refuse_delegated(self, body: Lease) -> str | None:
-        if isinstance(body.parent_lease_id, msgspec.UnsetType):
-            return None if body.depth == 0 else f"{Reason.LEASE_MISSING}: it has a depth but no parent"
-        parent = self.leases.get(body.parent_lease_id)
-        if parent is None:
-            return f"{Reason.LEASE_MISSING}: the parent {body.parent_lease_id} is unknown"
-        refusal = refuse_outside_parent(body, parent.body, parent.digest)
-        if refusal is not None:
-            return f"{refusal.reason}: {refusal.detail}"
-        wish = self.delegations.get(
-            "" if isinstance(body.delegation_hash, msgspec.UnsetType) else body.delegation_hash
-        )
-        if wish is None or (wish.parent_lease_id, wish.instance_id, wish.instance_key) != (
-            body.parent_lease_id,
-            body.instance_id,
-            body.instance_key,
-        ):
-            return f"{Reason.LEASE_MISSING}: no delegation by the parent's holder names this instance"
-        if set(body.scope) - set(wish.scope):
-            return f"{Reason.SCOPE_EXCEEDED}: wider than the delegation"
+    def over(self, lease: HeldLease, header: Header) -> Reason | None:
+        """Why the lease had ended when this receipt was issued, None while it had not."""
+        at = header.issued_at
+        if at >= lease.expires_at:
+            return Reason.LEASE_EXPIRED
+        if lease.released_at:
+            return Reason.LEASE_RELEASED
+        if self.revoked and any(one in self.revoked for one in lease.path):
+            return Reason.REVOKED_LEASE
+        if self.epochs[lease.body.dispatch_id][0] != lease.body.epoch:
+            return Reason.EPOCH_STALE
+        if header.organism_state in ENDED_STATES and header.instance_id == lease.body.instance_id:
+            return ENDED_STATES[OrganismState(header.organism_state)]
         return None
 
-    def _renew(self, known: HeldLease, body: Lease, digest: str) -> str | None:
-        before = known.body
-        same = ("instance_id", "instance_key", "dock_id", "agent", "version", "manifest_hash",
-                "dispatch_id", "epoch", "depth", "authorized_by")  # fmt: skip
-        if any(getattr(before, name) != getattr(body, name) for name in same):
-            return "a renewal changed what the lease is about"
-        if body.serial != before.serial + 1 or body.issued_at >= known.expires_at:
-            return f"{Reason.LEASE_EXPIRED}: a renewal must follow its lease while that is valid"
-        if set(body.scope) - set(before.scope):
-            return f"{Reason.SCOPE_EXCEEDED}: a renewal may not widen the scope"
-        known.body, known.digest, known.expires_at = body, digest, body.expires_at
-        known.scope = frozenset(body.scope)
-        return None
-
-    def _ancestors(self, body: Lease) -> tuple[str, ...]:
-        found: list[str] = []
-        parent = body.parent_lease_id
-        while not isinstance(parent, msgspec.UnsetType) and parent in self.leases:
-            found.append(parent)
-            parent = self.leases[parent].body.parent_lease_id
-        return tuple(found)
-
-    def _judge_identity(self, header: Header, lease: HeldLease, instance_id: str, epoch: int) -> str | None:
+    def mismatch(self, header: Header, lease: HeldLease, instance_id: str, epoch: int) -> str | None:
+        """How header, statement and lease contradict each other about who this is."""
         body = lease.body
-        if header.lease_ref != body.lease_id or header.instance_id != body.instance_id:
-            return f"{Reason.INSTANCE_MISMATCH}: the header names another lease or instance"
-        if instance_id != body.instance_id or header.agent != lease.name:
-            return f"{Reason.INSTANCE_MISMATCH}: the statement is about another instance"
+        if not header.instance_id == instance_id == body.instance_id or header.lease_ref != body.lease_id:
+            return f"{Reason.INSTANCE_MISMATCH}: header, statement and lease name different instances"
+        if header.agent != lease.name:
+            return f"{Reason.INSTANCE_MISMATCH}: the header names {header.agent}, the lease {lease.name}"
         if header.manifest_hash != body.manifest_hash:
             return f"{Reason.MANIFEST_MISMATCH}: {header.manifest_hash}"
         if not epoch == header.epoch == body.epoch:
             return f"{Reason.EPOCH_STALE}: epoch {epoch} under a lease of epoch {body.epoch}"
         return None
 
-    def _judge_risk(self, claim: Claim) -> str | None:
-        risk = self.risks.get(claim.action)
-        if risk is None:
-            return f"{Reason.CAPABILITY_UNKNOWN}: {claim.action}"
-        if risk is not Risk.HIGH:
-            return None
-        decision = None if isinstance(claim.decision_id, msgspec.UnsetType) else self.decisions.get(claim.decision_id)
-        if decision is None or decision[0].action != claim.action or decision[0].instance_id != claim.instance_id:
-            return f"{Reason.ONLINE_CHECK_REQUIRED}: no decision of the control plane for {claim.action}"
+    # --- whether a lease fits ----------------------------------------------------------------------
+
+    def _recorded(self, manifest_hash: str, agent: str, version: int) -> bool:
+        found = self.manifests.get(manifest_hash)
+        return found is not None and (found.manifest.agent, found.version) == (agent, version)
+
+    def _refuse(self, body: Lease, lease: HeldLease, at: str) -> str | None:
+        dock = self.docks.get(body.dock_id)
+        if dock is None:
+            return f"{Reason.DOCK_MISSING}: {body.dock_id}"
+        refusal = refuse_outside_dock(body, *dock)
+        if refusal is not None:
+            return f"{refusal.reason}: {refusal.detail}"
+        if abs(parse_time(at) - parse_time(body.issued_at)) > ISSUE_SKEW_MS_MAX:
+            return f"{Reason.LEASE_NOT_YET_VALID}: dated {body.issued_at}, recorded {at}"
+        if not self._recorded(body.manifest_hash, body.agent, body.version):
+            return f"{Reason.MANIFEST_UNRECORDED}: {body.manifest_hash}"
+        declared = self.manifests[body.manifest_hash].manifest.capabilities
+        if extra := (set(body.scope) | set(body.delegate_scope)) - set(declared):
+            return f"{Reason.CAPABILITY_NOT_DECLARED}: {', '.join(sorted(extra))}"
+        if ended := next((one for one in lease.path if one in self.revoked), None):
+            return f"revoked: {ended}"
+        if is_delegated(body):
+            return self._refuse_delegated(body)
+        return None if body.depth == 0 else f"{Reason.LEASE_MISSING}: it has a depth but no parent"
+
+    def _refuse_delegated(self, body: Lease) -> str | None:
+        parent = self.leases.get(str(body.parent_lease_id))
+        if parent is None:
+            return f"{Reason.LEASE_MISSING}: the parent {body.parent_lease_id} is unknown"
+        # A renewal goes on citing the parent statement that the lease was issued under.
+        cited = parent.digest if body.serial == 0 else str(body.parent_hash)
+        refusal = refuse_outside_parent(body, parent.body, cited)
+        if refusal is not None:
+            return f"{refusal.reason}: {refusal.detail}"
+        if body.issued_at >= parent.expires_at or (parent.released_at and body.serial == 0):
+            return f"{Reason.LEASE_EXPIRED}: the parent had ended"
+        wish = self.delegations.get(str(body.delegation_hash))
+        if wish is None or (wish.parent_lease_id, wish.agent, wish.instance_id, wish.instance_key) != (
+            body.parent_lease_id,
+            body.agent,
+            body.instance_id,
+            body.instance_key,
+        ):
+            return f"{Reason.LEASE_MISSING}: no delegation by the parent's holder names this instance"
+        if extra := (set(body.scope) | set(body.delegate_scope)) - set(wish.scope):
+            return f"{Reason.SCOPE_EXCEEDED}: wider than the delegation: {', '.join(sorted(extra))}"
+        if body.expires_at > wish.not_after:
+            return f"{Reason.TTL_EXCEEDED}: the delegation ends at {wish.not_after}"
         return None
 
-    def _ended(self, lease: HeldLease) -> bool:
-        return bool(lease.released_at) or any(one in self.revoked for one in lease.path)
+    def _refuse_renewal(self, known: HeldLease, body: Lease, at: str) -> str | None:
+        before = known.body
+        if field_name := changed_by_renewal(before, body):
+            return f"{Reason.LEASE_MISSING}: a renewal changed {field_name}"
+        if body.serial != before.serial + 1 or at >= known.expires_at or known.released_at:
+            return f"{Reason.LEASE_EXPIRED}: a renewal follows its lease while that is valid"
+        if extra := (set(body.scope) - known.scope) | (set(body.delegate_scope) - set(before.delegate_scope)):
+            return f"{Reason.SCOPE_EXCEEDED}: a renewal may not widen: {', '.join(sorted(extra))}"
+        return None
+
+    def _ancestors(self, body: Lease) -> tuple[str, ...]:
+        found: list[str] = []
+        parent = body.parent_lease_id
+        while isinstance(parent, str) and parent in self.leases and parent not in found:
+            found.append(parent)
+            parent = self.leases[parent].body.parent_lease_id
+        return tuple(found)

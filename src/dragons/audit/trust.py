@@ -17,11 +17,15 @@ from dragons.identity.records import Key, KeyRevocation, Tenant
 
 FOREVER = "9999-12-31T23:59:59.999Z"
 SIGNING_ROLES = frozenset({"admin", "operator"})
+_ROLE_NAMES = {KeyRole.OPERATOR: "operator", KeyRole.ISSUER: "issuer", KeyRole.LEDGER: "ledger"}
 
 
 @dataclass(slots=True)
 class TrustedKey:
-    """A key that the root vouches for, valid in [not_before, not_after) until it is revoked."""
+    """A key that the root vouches for, valid in [not_before, not_after) until it is revoked.
+
+    `last_use` is the latest time at which a signature of it was accepted.
+    """
 
     key: PublicKey
     role: KeyRole
@@ -29,7 +33,7 @@ class TrustedKey:
     not_after: str
     roles: frozenset[str] = frozenset()
     compromised_since: str = FOREVER
-    first_index: int = -1
+    last_use: str = ""
 
     def holds_at(self, time: str) -> bool:
         """True when a signature dated `time` counts. RFC 3339 in one form sorts as text."""
@@ -51,14 +55,16 @@ class Trust:
         tenant = envelope.body("tenant", Tenant)
         if self.root is not None:
             return "a second genesis"
-        root = PublicKey(tenant.root_key)
+        try:
+            root, ledger = PublicKey(tenant.root_key), PublicKey(tenant.ledger_key)
+        except InvalidInputError as error:
+            return f"an unsafe key: {error.code}"
         if root.fingerprint != self.pinned:
             return f"the root key's fingerprint is {root.fingerprint}, not the pinned one"
         root_id = root.key_id(KeyRole.ROOT)
         if not _exactly(envelope, {root_id}) or not is_signed_by(envelope, root_id, root):
             return "the genesis is not signed by the root key"
         self.root, self.root_id, self.tenant_id = root, root_id, tenant.tenant_id
-        ledger = PublicKey(tenant.ledger_key)
         self.keys[ledger.key_id(KeyRole.LEDGER)] = TrustedKey(
             ledger, KeyRole.LEDGER, tenant.created_at, FOREVER
         )
@@ -72,10 +78,12 @@ class Trust:
             signers.add(body.replaces)
         if wrong := self._not_by_root(envelope, body.tenant_id, signers):
             return wrong
-        key = PublicKey(body.public_key)
+        try:
+            key = PublicKey(body.public_key)
+        except InvalidInputError as error:
+            return f"an unsafe key: {error.code}"
         role = role_of(body.key_id)
-        names = {KeyRole.OPERATOR: "operator", KeyRole.ISSUER: "issuer", KeyRole.LEDGER: "ledger"}
-        if role is None or names.get(role) != body.role or key.key_id(role) != body.key_id:
+        if role is None or _ROLE_NAMES.get(role) != body.role or key.key_id(role) != body.key_id:
             return "the key id does not follow from the key and its role"
         if body.key_id in self.keys:
             return f"{body.key_id} was already registered"
@@ -83,9 +91,7 @@ class Trust:
             old = self.keys.get(body.replaces)
             if old is None or old.role is not role or not is_signed_by(envelope, body.replaces, old.key):
                 return f"the rotation is not signed by the key it replaces, {body.replaces}"
-        self.keys[body.key_id] = TrustedKey(
-            key, role, body.not_before, body.not_after, frozenset(body.roles)
-        )
+        self.keys[body.key_id] = TrustedKey(key, role, body.not_before, body.not_after, frozenset(body.roles))
         return None
 
     def admit_revocation(self, envelope: Envelope) -> str | None:
@@ -111,11 +117,24 @@ class Trust:
             return f"{key_id} was not valid at {time}"
         if role is KeyRole.OPERATOR and not entry.roles & SIGNING_ROLES:
             return f"{key_id} may not sign for the tenant"
+        entry.last_use = max(entry.last_use, time)
         return entry
 
-    def ledger_keys(self) -> list[PublicKey]:
-        """The keys that may sign checkpoints and packs."""
-        return [entry.key for entry in self.keys.values() if entry.role is KeyRole.LEDGER]
+    def ledger_keys(self, time: str = "") -> list[PublicKey]:
+        """The ledger's keys: those that hold at `time`, or all that ever did when it is empty."""
+        return [
+            entry.key
+            for entry in self.keys.values()
+            if entry.role is KeyRole.LEDGER and (not time or entry.holds_at(time))
+        ]
+
+    def used_after_compromise(self) -> dict[str, str]:
+        """Keys that signed at or after the time since which they are not trusted, with that time."""
+        return {
+            key_id: entry.compromised_since
+            for key_id, entry in self.keys.items()
+            if entry.last_use >= entry.compromised_since
+        }
 
     def _not_by_root(self, envelope: Envelope, tenant_id: str, signers: set[str]) -> str | None:
         if self.root is None:

@@ -49,9 +49,13 @@ class Verdict:
     facts: dict[str, int] = field(default_factory=dict)
 
     def fail(self, fault: Fault) -> None:
-        """Record `fault` unless an earlier receipt already spoiled the verdict."""
+        """Record `fault` unless an earlier receipt already spoiled the verdict.
+
+        Of several at one receipt the code that sorts first is kept, so that the answer does not
+        depend on the order in which signatures happened to be checked.
+        """
         self.status = Status.FAIL
-        if self.fault is None or _place(fault) < _place(self.fault):
+        if self.fault is None or _order(fault) < _order(self.fault):
             self.fault = fault
 
 
@@ -109,5 +113,5 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return value
 
 
-def _place(fault: Fault) -> float:
-    return float("inf") if fault.index is None else fault.index
+def _order(fault: Fault) -> tuple[float, str, str]:
+    return (float("inf") if fault.index is None else fault.index, fault.code, fault.detail)

@@ -47,11 +47,11 @@ def parse_catalogue(text: str, *, source: str = "catalogue") -> dict[str, Entry]
 
     InvalidInputError lists every fault as `source:line: what is wrong`, not only the first.
     """
-    if len(text.encode()) > YAML_BYTES_MAX:
+    if len(text.encode(errors="surrogatepass")) > YAML_BYTES_MAX:
         raise _invalid([f"{source}: larger than {YAML_BYTES_MAX} bytes"])
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise _invalid([f"{source}:{line}: {getattr(error, 'problem', None) or error}"]) from error

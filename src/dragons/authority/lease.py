@@ -112,7 +112,7 @@ def refuse_outside_parent(child: Lease, parent: Lease, parent_hash: str) -> Refu
         return Refusal(Reason.LEASE_MISSING, "the cited parent lease is another one")
     if child.tenant_id != parent.tenant_id:
         return Refusal(Reason.TENANT_MISMATCH, "the parent lease belongs to another tenant")
-    if child.depth != parent.depth + 1:
+    if child.depth != parent.depth + 1 or child.depth > DEPTH_MAX:
         return Refusal(Reason.DELEGATION_TOO_DEEP, f"depth {child.depth} under {parent.depth}")
     if extra := set(child.scope) - set(parent.scope) - set(parent.delegate_scope):
         return Refusal(Reason.SCOPE_EXCEEDED, ", ".join(sorted(extra)))
@@ -120,6 +120,8 @@ def refuse_outside_parent(child: Lease, parent: Lease, parent_hash: str) -> Refu
         return Refusal(Reason.SCOPE_EXCEEDED, ", ".join(sorted(extra)))
     if parse_time(child.expires_at) > parse_time(parent.expires_at):
         return Refusal(Reason.TTL_EXCEEDED, f"the parent ends at {parent.expires_at}")
+    if parse_time(child.not_before) < parse_time(parent.not_before):
+        return Refusal(Reason.TTL_EXCEEDED, f"the parent begins at {parent.not_before}")
     return None
 
 

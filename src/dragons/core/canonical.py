@@ -71,7 +71,7 @@ def parse_canonical(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """The value in `data`; InvalidInputError unless `canonical` would write exactly these bytes."""
     try:
         value = _any.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError("document_malformed", f"Not valid JSON: {error}.") from error
     if canonical(value) != data:
         raise _not_canonical("the bytes are not in RFC 8785 form")
@@ -86,7 +86,7 @@ def _check(value: object, depth: int) -> bool:
         return True
     if isinstance(value, int):
         if not -INT_MAX <= value <= INT_MAX:
-            raise _not_canonical(f"{value} does not fit 53 bits; write it as a string")
+            raise _not_canonical(f"an integer of {value.bit_length()} bits is too large; write it as a string")
         return True
     if isinstance(value, list):
         return all([_check(item, depth + 1) for item in value])

@@ -13,7 +13,7 @@ import msgspec
 
 from dragons.core.errors import InvalidInputError
 
-CAPABILITY_PATTERN = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9_./-]{0,95}$"
+CAPABILITY_PATTERN = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9_./-]{0,94}$(?!\n)"
 SCOPE_MAX = 256
 
 Capability = Annotated[str, msgspec.Meta(pattern=CAPABILITY_PATTERN, max_length=128)]

@@ -16,7 +16,7 @@ import msgspec
 
 from dragons.core.errors import InvalidInputError
 
-TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
 Timestamp = Annotated[str, msgspec.Meta(pattern=TIME_PATTERN, min_length=24, max_length=24)]
 
 _TIME = re.compile(TIME_PATTERN, re.ASCII)
@@ -43,6 +43,23 @@ class SystemClock:
 
     def boot_ms(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+class SteadyClock:
+    """A clock whose wall time never falls behind CLOCK_BOOTTIME since it was made.
+
+    A wall clock that is set back would let expired leases live again; here it can't.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._offset_ms = clock.now_ms() - clock.boot_ms()
+
+    def now_ms(self) -> int:
+        return max(self._clock.now_ms(), self._clock.boot_ms() + self._offset_ms)
+
+    def boot_ms(self) -> int:
+        return self._clock.boot_ms()
 
 
 class ManualClock:

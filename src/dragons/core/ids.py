@@ -36,7 +36,7 @@ _INSTANCE_LENGTH = 32
 # name enters the system.
 Id = Annotated[str, msgspec.Meta(min_length=_ID_LENGTH, max_length=_ID_LENGTH)]
 InstanceId = Annotated[str, msgspec.Meta(min_length=_INSTANCE_LENGTH, max_length=_INSTANCE_LENGTH)]
-AgentName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
+AgentName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}$(?!\n)", max_length=63)]
 
 _AGENT = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
 _ID = re.compile(r"([a-z]{3})_[0-9a-f]{32}", re.ASCII)
@@ -55,6 +55,16 @@ def uuid7_hex(now_ms: int) -> str:
 def new_id(prefix: str, now_ms: int) -> str:
     """A new name such as `lse_019e5f80a1f37cc28d00…`; `prefix` is one of `PREFIXES`."""
     return f"{prefix}_{uuid7_hex(now_ms)}"
+
+
+def new_nonce() -> str:
+    """32 random hex digits: what makes a request unlike every other (RFC 9421 §2.3 `nonce`)."""
+    return secrets.token_hex(16)
+
+
+def new_jitter() -> float:
+    """A random number, uniform in [-1, 1], that keeps many copies of a program from acting at once."""
+    return secrets.randbits(53) / (1 << 52) - 1.0
 
 
 def check_id(prefix: str, text: str) -> str:

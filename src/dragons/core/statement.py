@@ -113,11 +113,12 @@ def is_signed_by(envelope: Envelope, key_id: str, key: PublicKey) -> bool:
 def valid_signers(envelope: Envelope, keys: Mapping[str, PublicKey]) -> Sequence[str]:
     """Key ids out of `keys` whose signatures hold; a foreign or broken signature is left out."""
     message = envelope.pae()
-    return [
+    found = (
         signature.keyid
         for signature in envelope.signatures
         if (key := keys.get(signature.keyid)) is not None and key.verify(signature.sig, message)
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def envelope_json(envelope: Envelope) -> dict[str, object]:

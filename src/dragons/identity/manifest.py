@@ -20,7 +20,7 @@ FILES_MAX = 5_000
 PATH_LENGTH_MAX = 512
 MANIFEST_BYTES_MAX = 1_000_000
 
-ImageDigest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+ImageDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)")]
 
 
 class FileDigest(Document):

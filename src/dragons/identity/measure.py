@@ -20,12 +20,12 @@ import yaml
 from dragons.core.capability import scope_of
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.core.ids import check_agent_name
-from dragons.identity.manifest import FILES_MAX, FileDigest, Manifest, check_manifest
+from dragons.identity.manifest import FILES_MAX, FileDigest, ImageDigest, Manifest, check_manifest
 
 DESCRIPTION_FILE = "agent.yaml"
 FILE_BYTES_MAX = 512 * 1024 * 1024
 ALWAYS_EXCLUDED = (
-    ".git/", ".hg/", ".svn/", ".venv/", "venv/", "node_modules/", "__pycache__/", "*.pyc", "*.pyo",
+    ".git", ".hg/", ".svn/", ".venv/", "venv/", "node_modules/", "__pycache__/", "*.pyc", "*.pyo",
     ".mypy_cache/", ".ruff_cache/", ".pytest_cache/", ".hypothesis/", ".tox/", "*.egg-info/", ".DS_Store",
 )  # fmt: skip
 _CHUNK_BYTES = 1 << 20
@@ -39,7 +39,7 @@ class Description(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     capabilities: list[str]
     config: list[str] = []
     exclude: list[str] = []
-    image: str | None = None
+    image: ImageDigest | None = None
 
 
 def load_description(path: Path) -> Description:
@@ -52,7 +52,7 @@ def load_description(path: Path) -> Description:
             f"There is no {path}.",
             fix=f"Write {DESCRIPTION_FILE} with agent, entrypoint and capabilities, or measure a single program.",
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidInputError("description_malformed", f"{path} is not YAML: {error}") from error
     try:
         description = msgspec.convert(value, Description)
@@ -79,6 +79,7 @@ def measure_directory(root: Path) -> Manifest:
 
 def measure_program(agent: str, program: Path, arguments: Sequence[str], capabilities: Sequence[str]) -> Manifest:
     """The manifest of a single file and the command line `arguments` that starts it."""
+    check_agent_name(agent)
     if not program.is_file():
         raise NotFoundError("program_missing", f"There is no file {program}.", fix="Check the path.")
     description = Description(agent=agent, entrypoint=list(arguments), capabilities=list(capabilities))
@@ -119,7 +120,7 @@ def _walk(root: Path, folder: str, rules: list[tuple[str, pathspec.GitIgnoreSpec
     here = root / folder
     ignore = here / ".gitignore"
     if ignore.is_file():
-        lines = ignore.read_text(encoding="utf-8").splitlines()
+        lines = ignore.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         rules = [*rules, (folder, pathspec.GitIgnoreSpec.from_lines(lines))]
     with os.scandir(here) as entries:
         for entry in entries:

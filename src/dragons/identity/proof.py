@@ -23,7 +23,7 @@ _INPUT = re.compile(
     r';created=(\d{1,12});nonce="([0-9a-f]{32})";keyid="([a-z]{3}_[0-9a-f]{32})";alg="ed25519"',
     re.ASCII,
 )
-_SIGNATURE = re.compile(r"dragons=:([A-Za-z0-9+/]{86}==):", re.ASCII)
+_SIGNATURE = re.compile(r"dragons=:([A-Za-z0-9+/]{85}[AQgw]==):", re.ASCII)
 
 
 class Request(NamedTuple):
@@ -74,6 +74,8 @@ def verify_request(
     `headers` are the values of `Content-Digest` and `Signature`.
     """
     digest, signature = headers
+    if any("\n" in part for part in (request.method, request.path, request.query, request.authorization)):
+        raise _refused("proof_malformed", "a line break stands in what is signed")
     if digest != content_digest(request.body):
         raise _refused("proof_digest", "the Content-Digest does not match the body")
     if abs(now_ms - parsed.created_ms) > SKEW_MS:

@@ -92,8 +92,8 @@ def version_name(agent: str, version: int) -> str:
 
 def parse_version_name(text: str) -> tuple[str, int]:
     """Agent and version of `reconciler@v7`; ValueError otherwise."""
-    agent, separator, version = text.rpartition("@v")
-    if not separator or not version.isascii() or not version.isdigit() or version.startswith("0"):
+    agent, _, version = text.rpartition("@v")
+    if not agent or not version.isascii() or not version.isdigit() or version.startswith("0"):
         msg = f"{text!r} is not a version name like reconciler@v7"
         raise ValueError(msg)
     return agent, int(version)

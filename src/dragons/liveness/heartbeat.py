@@ -25,7 +25,7 @@ class Progress(Document):
 
     sequence: Count
     digest: Digest
-    source: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z-]{0,31}$")]
+    source: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z-]{0,31}$(?!\n)")]
 
 
 class Heartbeat(Document):

@@ -1,0 +1,1 @@
+"""What implements the ports of control: stores and key files."""

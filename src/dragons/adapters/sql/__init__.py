@@ -1,0 +1,1 @@
+"""The store on SQL: state by noun, the ledger, and one writer that commits in groups."""

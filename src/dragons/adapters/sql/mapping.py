@@ -1,0 +1,61 @@
+"""Rows to columns and back: tuples are JSON arrays, states are their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import msgspec
+
+from dragons.core.vocabulary import OrganismState
+
+R = TypeVar("R")
+
+_to_json = msgspec.json.Encoder().encode
+_Decoder = Callable[[Any], Any]
+
+
+def _tuple_of(value: str) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(value, type=list[str]))
+
+
+_DECODERS: dict[str, _Decoder] = {"tuple[str, ...]": _tuple_of, "OrganismState": OrganismState}
+_known: dict[type, tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]]] = {}
+
+
+def _shape(row: type) -> tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]]:
+    shape = _known.get(row)
+    if shape is None:
+        all_fields = fields(row)
+        special = tuple(
+            (place, _DECODERS[str(f.type)]) for place, f in enumerate(all_fields) if str(f.type) in _DECODERS
+        )
+        shape = _known[row] = (tuple(f.name for f in all_fields), special)
+    return shape
+
+
+def names(row: type) -> tuple[str, ...]:
+    """The column names of a row class, in its own order."""
+    return _shape(row)[0]
+
+
+def to_values(row: object) -> tuple[Any, ...]:
+    """A row as driver values, in the order of `names`."""
+    columns, special = _shape(type(row))
+    values = [getattr(row, name) for name in columns]
+    for place, _ in special:
+        value = values[place]
+        values[place] = value.value if isinstance(value, OrganismState) else _to_json(value).decode()
+    return tuple(values)
+
+
+def from_values(row: type[R], values: Any) -> R:  # noqa: ANN401 - a driver's row
+    """A row from driver values in the order of `names`."""
+    special = _shape(row)[1]
+    if not special:
+        return row(*values)
+    given = list(values)
+    for place, decode in special:
+        given[place] = decode(given[place])
+    return row(*given)

@@ -1,0 +1,304 @@
+"""Reading: one consistent view, every query bound to a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from dragons.adapters.sql import schema
+from dragons.adapters.sql.mapping import from_values, names
+from dragons.control import rows
+from dragons.control.ports import Filter
+from dragons.core.errors import StorageError
+from dragons.core.vocabulary import Kind
+from dragons.evidence.merkle import Range, Node
+
+R = TypeVar("R")
+_PAGE = 1_000
+# Hashes of subtrees are stored on every eighth level; those between are computed from at most 128.
+LEVELS_PER_STORED = 8
+
+_RECEIPT_COLUMNS = [schema.receipts.c[name] for name in names(rows.ReceiptRow)]
+
+
+def _columns(row: type) -> list[Any]:
+    table = schema.MIRRORS[row].table
+    return [table.c[name] for name in names(row)]
+
+
+class SqlReader:
+    """Implements `dragons.control.ports.Reader` on one connection's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _sync(self) -> None:
+        """Make pending writes visible to the next query; a plain reader has none."""
+
+    def _rows(self, row: type[R], query: Select[Any]) -> list[R]:
+        self._sync()
+        return [from_values(row, values) for values in self._connection.execute(query)]
+
+    def _find(self, row: type[R], **key: object) -> R | None:
+        table = schema.MIRRORS[row].table
+        query = select(*_columns(row)).where(*(table.c[name] == value for name, value in key.items()))
+        found = self._rows(row, query.limit(1))
+        return found[0] if found else None
+
+    def _list(self, row: type[R], *order: str, **key: object) -> list[R]:
+        table = schema.MIRRORS[row].table
+        query = select(*_columns(row)).where(*(table.c[name] == value for name, value in key.items()))
+        return self._rows(row, query.order_by(*(table.c[name] for name in order)))
+
+    def tenant(self, tenant_id: str) -> rows.TenantRow | None:
+        return self._find(rows.TenantRow, tenant_id=tenant_id)
+
+    def tenants(self) -> Sequence[rows.TenantRow]:
+        return self._list(rows.TenantRow, "tenant_id")
+
+    def key(self, tenant_id: str, key_id: str) -> rows.KeyRow | None:
+        return self._find(rows.KeyRow, tenant_id=tenant_id, key_id=key_id)
+
+    def keys(self, tenant_id: str) -> Sequence[rows.KeyRow]:
+        return self._list(rows.KeyRow, "registered_ms", "key_id", tenant_id=tenant_id)
+
+    def token(self, token_hash: str) -> rows.TokenRow | None:
+        return self._find(rows.TokenRow, token_hash=token_hash)
+
+    def tokens(self, tenant_id: str) -> Sequence[rows.TokenRow]:
+        return self._list(rows.TokenRow, "created_ms", tenant_id=tenant_id)
+
+    def catalogue(self, tenant_id: str) -> rows.CatalogueRow | None:
+        found = self._list(rows.CatalogueRow, "version", tenant_id=tenant_id)
+        return found[-1] if found else None
+
+    def agents(self, tenant_id: str) -> Sequence[str]:
+        table = schema.MIRRORS[rows.VersionRow].table
+        self._sync()
+        query = select(table.c.agent).where(table.c.tenant_id == tenant_id).distinct().order_by(table.c.agent)
+        return list(self._connection.execute(query).scalars())
+
+    def version(self, tenant_id: str, agent: str, version: int) -> rows.VersionRow | None:
+        return self._find(rows.VersionRow, tenant_id=tenant_id, agent=agent, version=version)
+
+    def version_by_hash(self, tenant_id: str, manifest_hash: str) -> rows.VersionRow | None:
+        return self._find(rows.VersionRow, tenant_id=tenant_id, manifest_hash=manifest_hash)
+
+    def versions(self, tenant_id: str, agent: str) -> Sequence[rows.VersionRow]:
+        return self._list(rows.VersionRow, "version", tenant_id=tenant_id, agent=agent)
+
+    def activations(self, tenant_id: str, agent: str) -> Sequence[rows.ActivationRow]:
+        return self._list(rows.ActivationRow, "ordinal", tenant_id=tenant_id, agent=agent)
+
+    def dock(self, tenant_id: str, dock_id: str) -> rows.DockRow | None:
+        return self._find(rows.DockRow, tenant_id=tenant_id, dock_id=dock_id)
+
+    def docks(self, tenant_id: str, agent: str | None = None) -> Sequence[rows.DockRow]:
+        key = {"tenant_id": tenant_id} if agent is None else {"tenant_id": tenant_id, "agent": agent}
+        return self._list(rows.DockRow, "created_ms", "dock_id", **key)
+
+    def epoch(self, tenant_id: str, dispatch_id: str) -> int:
+        table = schema.dispatches
+        self._sync()
+        query = select(table.c.epoch).where(
+            table.c.tenant_id == tenant_id, table.c.dispatch_id == dispatch_id
+        )
+        return self._connection.execute(query).scalar() or 0
+
+    def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
+        return self._find(rows.InstanceRow, tenant_id=tenant_id, instance_id=instance_id)
+
+    def instances(
+        self, tenant_id: str, *, agent: str | None = None, live: bool = False
+    ) -> Sequence[rows.InstanceRow]:
+        table = schema.MIRRORS[rows.InstanceRow].table
+        query = select(*_columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
+        if agent is not None:
+            query = query.where(table.c.agent == agent)
+        if live:
+            query = query.where(table.c.state != "stopped")
+        return self._rows(rows.InstanceRow, query.order_by(table.c.instance_id))
+
+    def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
+        table = schema.MIRRORS[rows.InstanceRow].table
+        self._sync()
+        query = select(table.c.started_ms, table.c.stopped_ms).where(
+            table.c.tenant_id == tenant_id,
+            table.c.agent == agent,
+            or_(table.c.stopped_ms.is_(None), table.c.stopped_ms > since_ms),
+        )
+        return [(started, stopped) for started, stopped in self._connection.execute(query)]
+
+    def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
+        return self._find(rows.LeaseRow, tenant_id=tenant_id, lease_id=lease_id)
+
+    def leases(self, tenant_id: str, *, agent: str | None = None) -> Sequence[rows.LeaseRow]:
+        key = {"tenant_id": tenant_id} if agent is None else {"tenant_id": tenant_id, "agent": agent}
+        return self._list(rows.LeaseRow, "issued_ms", "lease_id", **key)
+
+    def session(self, tenant_id: str, session_id: str) -> rows.SessionRow | None:
+        return self._find(rows.SessionRow, tenant_id=tenant_id, session_id=session_id)
+
+    def sessions(
+        self,
+        tenant_id: str,
+        *,
+        instance_id: str | None = None,
+        open_only: bool = False,
+        limit: int = 1000,
+    ) -> Sequence[rows.SessionRow]:
+        table = schema.MIRRORS[rows.SessionRow].table
+        query = select(*_columns(rows.SessionRow)).where(table.c.tenant_id == tenant_id)
+        if instance_id is not None:
+            query = query.where(table.c.instance_id == instance_id)
+        if open_only:
+            query = query.where(table.c.closed_ms.is_(None))
+        return self._rows(rows.SessionRow, query.order_by(table.c.opened_ms.desc()).limit(limit))
+
+    def revocations(self, tenant_id: str, after: int = 0) -> Sequence[rows.RevocationRow]:
+        table = schema.MIRRORS[rows.RevocationRow].table
+        query = select(*_columns(rows.RevocationRow)).where(
+            table.c.tenant_id == tenant_id, table.c.ordinal >= after
+        )
+        return self._rows(rows.RevocationRow, query.order_by(table.c.ordinal))
+
+    def is_revoked(self, tenant_id: str, entries: Sequence[str]) -> str | None:
+        table = schema.MIRRORS[rows.RevocationRow].table
+        self._sync()
+        query = select(table.c.entry).where(table.c.tenant_id == tenant_id, table.c.entry.in_(entries))
+        found = set(self._connection.execute(query).scalars())
+        return next((entry for entry in entries if entry in found), None)
+
+    def revoked_since(self, tenant_id: str, entry: str) -> int:
+        table = schema.MIRRORS[rows.RevocationRow].table
+        self._sync()
+        query = select(func.min(table.c.revoked_ms)).where(
+            table.c.tenant_id == tenant_id, table.c.entry == entry
+        )
+        return int(self._connection.execute(query).scalar() or 0)
+
+    def revocation_count(self, tenant_id: str) -> int:
+        table = schema.MIRRORS[rows.RevocationRow].table
+        self._sync()
+        query = select(func.count()).select_from(table).where(table.c.tenant_id == tenant_id)
+        return self._connection.execute(query).scalar() or 0
+
+    def decisions(self, tenant_id: str, session_id: str) -> Sequence[rows.DecisionRow]:
+        return self._list(rows.DecisionRow, "decided_ms", tenant_id=tenant_id, session_id=session_id)
+
+    def denial(self, tenant_id: str, subject: str, action: str, reason: str) -> rows.DenialRow | None:
+        return self._find(rows.DenialRow, tenant_id=tenant_id, subject=subject, action=action, reason=reason)
+
+    def denials(self, tenant_id: str) -> Sequence[rows.DenialRow]:
+        return self._list(rows.DenialRow, "first_ms", tenant_id=tenant_id)
+
+    def interventions_since(self, tenant_id: str, agent: str, since_ms: int) -> int:
+        table = schema.receipts
+        self._sync()
+        query = (
+            select(func.count())
+            .select_from(table)
+            .where(
+                table.c.tenant_id == tenant_id,
+                table.c.kind == Kind.INTERVENTION.value,
+                table.c.agent == agent,
+                table.c.issued_ms >= since_ms,
+            )
+        )
+        return self._connection.execute(query).scalar() or 0
+
+    def receipt(self, tenant_id: str, receipt_id: str) -> rows.ReceiptRow | None:
+        return self._receipt(schema.receipts.c.receipt_id == receipt_id, tenant_id)
+
+    def receipt_at(self, tenant_id: str, seq: int) -> rows.ReceiptRow | None:
+        return self._receipt(schema.receipts.c.seq == seq, tenant_id)
+
+    def receipt_by_claim(self, tenant_id: str, claim_id: str) -> rows.ReceiptRow | None:
+        return self._receipt(schema.receipts.c.claim_id == claim_id, tenant_id)
+
+    def _receipt(self, condition: Any, tenant_id: str) -> rows.ReceiptRow | None:  # noqa: ANN401 - a SQL expression
+        query = select(*_RECEIPT_COLUMNS).where(schema.receipts.c.tenant_id == tenant_id, condition)
+        found = self._rows(rows.ReceiptRow, query)
+        return found[0] if found else None
+
+    def receipts(self, tenant_id: str, wanted: Filter) -> Sequence[rows.ReceiptRow]:
+        table = schema.receipts
+        order = table.c.seq.desc() if wanted.newest_first else table.c.seq
+        query = select(*_RECEIPT_COLUMNS).where(_matches(tenant_id, wanted)).order_by(order)
+        return self._rows(rows.ReceiptRow, query.limit(wanted.limit))
+
+    def iter_receipts(self, tenant_id: str, wanted: Filter) -> Iterator[rows.ReceiptRow]:
+        """Every matching receipt by seq, read in pages; `limit` and `newest_first` don't count here."""
+        after = wanted.after
+        while True:
+            page = self.receipts(tenant_id, wanted._replace(after=after, limit=_PAGE, newest_first=False))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1].seq
+
+    def tree_size(self, tenant_id: str) -> int:
+        table = schema.receipts
+        self._sync()
+        last = self._connection.execute(
+            select(func.max(table.c.seq)).where(table.c.tenant_id == tenant_id)
+        ).scalar()
+        return 0 if last is None else int(last) + 1
+
+    def node(self, tenant_id: str, level: int, index: int) -> bytes:
+        stored, between = level - level % LEVELS_PER_STORED, level % LEVELS_PER_STORED
+        begin, end = index << between, (index + 1) << between
+        hashes = self._hashes(tenant_id, stored, begin, end)
+        if len(hashes) != end - begin:
+            raise StorageError(
+                "ledger_damaged",
+                f"Hashes of level {stored} between {begin} and {end} are missing.",
+                fix="Run `dragons ledger fsck`.",
+            )
+        tree = Range()
+        for place, value in enumerate(hashes):
+            tree.append_node(Node(0, place, value))
+        return tree.root()
+
+    def _hashes(self, tenant_id: str, level: int, begin: int, end: int) -> list[bytes]:
+        self._sync()
+        if level == 0:
+            table, column = schema.receipts, schema.receipts.c.leaf_hash
+            place = table.c.seq
+            where = and_(table.c.tenant_id == tenant_id, place >= begin, place < end)
+        else:
+            table, column = schema.nodes, schema.nodes.c.hash
+            place = table.c.position
+            where = and_(table.c.tenant_id == tenant_id, table.c.level == level, place >= begin, place < end)
+        return list(self._connection.execute(select(column).where(where).order_by(place)).scalars())
+
+    def checkpoint(self, tenant_id: str, at_most: int | None = None) -> str | None:
+        table = schema.checkpoints
+        self._sync()
+        query = select(table.c.note).where(table.c.tenant_id == tenant_id)
+        if at_most is not None:
+            query = query.where(table.c.size <= at_most)
+        note: str | None = self._connection.execute(query.order_by(table.c.size.desc()).limit(1)).scalar()
+        return note
+
+
+def _matches(tenant_id: str, wanted: Filter) -> Any:  # noqa: ANN401 - a SQL expression
+    table = schema.receipts
+    conditions = [table.c.tenant_id == tenant_id]
+    if wanted.newest_first:
+        if wanted.after >= 0:
+            conditions.append(table.c.seq < wanted.after)
+    else:
+        conditions.append(table.c.seq > wanted.after)
+    for value, condition in (
+        (wanted.agent, table.c.agent == wanted.agent),
+        (wanted.session_id, table.c.session_id == wanted.session_id),
+        (wanted.kind, table.c.kind == wanted.kind),
+        (wanted.since_ms, table.c.issued_ms >= (wanted.since_ms or 0)),
+        (wanted.until_ms, table.c.issued_ms < (wanted.until_ms or 0)),
+    ):
+        if value is not None:
+            conditions.append(condition)
+    return and_(*conditions)

@@ -1,0 +1,174 @@
+"""The tables. What must never change is protected by triggers, so that not even our own code can.
+
+Rows beside the ledger mirror the dataclasses of `dragons.control.rows` by name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from dragons.control import rows
+from dragons.core.errors import StorageError
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+
+class Keyed(NamedTuple):
+    """A table that mirrors a row class, and the names of its primary key."""
+
+    table: Table
+    key: tuple[str, ...]
+
+
+def _mirror(name: str, row: type, key: tuple[str, ...]) -> Keyed:
+    columns: list[Column[object]] = []
+    for field, annotation in row.__annotations__.items():
+        kind = str(annotation)
+        optional = kind.endswith("| None")
+        base = kind.removesuffix(" | None")
+        sql_type: TypeEngine[object] = {"int": BigInteger(), "bytes": LargeBinary()}.get(base, Text())  # type: ignore[assignment]
+        columns.append(Column(field, sql_type, nullable=optional, primary_key=field in key, autoincrement=False))
+    return Keyed(Table(name, metadata, *columns), key)
+
+
+MIRRORS: dict[type, Keyed] = {
+    rows.TenantRow: _mirror("tenants", rows.TenantRow, ("tenant_id",)),
+    rows.KeyRow: _mirror("keys", rows.KeyRow, ("tenant_id", "key_id")),
+    rows.TokenRow: _mirror("tokens", rows.TokenRow, ("token_id",)),
+    rows.CatalogueRow: _mirror("catalogues", rows.CatalogueRow, ("tenant_id", "version")),
+    rows.VersionRow: _mirror("versions", rows.VersionRow, ("tenant_id", "agent", "version")),
+    rows.ActivationRow: _mirror("activations", rows.ActivationRow, ("tenant_id", "agent", "ordinal")),
+    rows.DockRow: _mirror("docks", rows.DockRow, ("tenant_id", "dock_id")),
+    rows.InstanceRow: _mirror("instances", rows.InstanceRow, ("tenant_id", "instance_id")),
+    rows.LeaseRow: _mirror("leases", rows.LeaseRow, ("tenant_id", "lease_id")),
+    rows.SessionRow: _mirror("sessions", rows.SessionRow, ("tenant_id", "session_id")),
+    rows.RevocationRow: _mirror("revocations", rows.RevocationRow, ("tenant_id", "ordinal")),
+    rows.DecisionRow: _mirror("decisions", rows.DecisionRow, ("tenant_id", "decision_id")),
+    rows.DenialRow: _mirror("denials", rows.DenialRow, ("tenant_id", "subject", "action", "reason")),
+}
+
+dispatches = Table(
+    "dispatches",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("dispatch_id", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("receipt_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    Column("header_signature", LargeBinary, nullable=False),
+    Column("ledger_key_id", Text, nullable=False),
+    Column("statement_type", Text, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("statement_signatures", LargeBinary, nullable=False),
+    Column("leaf_hash", LargeBinary, nullable=False),
+    Column("agent", Text),
+    Column("agent_seq", BigInteger),
+    Column("session_id", Text),
+    Column("session_position", BigInteger),
+    Column("claim_id", Text, unique=True),
+)
+Index("receipts_by_agent", receipts.c.tenant_id, receipts.c.agent, receipts.c.agent_seq, unique=True)
+Index("receipts_by_session", receipts.c.session_id, receipts.c.session_position, unique=True)
+Index(
+    "receipts_of_governance",
+    receipts.c.tenant_id,
+    receipts.c.kind,
+    receipts.c.seq,
+    sqlite_where=receipts.c.kind != "work",
+    postgresql_where=receipts.c.kind != "work",
+)
+
+nodes = Table(
+    "ledger_nodes",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+)
+
+versions = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+_instances = MIRRORS[rows.InstanceRow].table
+Index("instances_by_agent", _instances.c.tenant_id, _instances.c.agent, _instances.c.stopped_ms)
+Index(
+    "instances_live",
+    _instances.c.tenant_id,
+    _instances.c.instance_id,
+    sqlite_where=_instances.c.state != "stopped",
+    postgresql_where=_instances.c.state != "stopped",
+)
+_sessions = MIRRORS[rows.SessionRow].table
+Index("sessions_by_instance", _sessions.c.tenant_id, _sessions.c.instance_id, _sessions.c.closed_ms)
+_tokens = MIRRORS[rows.TokenRow].table
+Index("tokens_by_hash", _tokens.c.token_hash, unique=True)
+_versions = MIRRORS[rows.VersionRow].table
+Index("versions_by_hash", _versions.c.tenant_id, _versions.c.manifest_hash, unique=True)
+_revocations = MIRRORS[rows.RevocationRow].table
+Index("revocations_by_entry", _revocations.c.tenant_id, _revocations.c.entry)
+_decisions = MIRRORS[rows.DecisionRow].table
+Index("decisions_by_session", _decisions.c.tenant_id, _decisions.c.session_id)
+_leases = MIRRORS[rows.LeaseRow].table
+Index("leases_by_agent", _leases.c.tenant_id, _leases.c.agent)
+
+# Evidence, and what decisions about the past rest on.
+APPEND_ONLY = ("receipts", "ledger_nodes", "checkpoints", "revocations", "activations", "versions", "catalogues")
+
+
+def prepare(connection: Connection) -> None:
+    """Create what is missing; StorageError when the database is of another schema version."""
+    if inspect(connection).has_table("schema_version"):
+        found = connection.execute(text("SELECT max(version) FROM schema_version")).scalar()
+        if found is not None and found != SCHEMA_VERSION:
+            raise StorageError(
+                "schema_version",
+                f"The database has schema version {found}; this program needs {SCHEMA_VERSION}.",
+                fix="Use the release of Dragons that wrote it, or export and start anew.",
+            )
+    metadata.create_all(connection)
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            connection.execute(
+                text(
+                    f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+                )
+            )
+    connection.execute(
+        text("INSERT INTO schema_version (version) SELECT :v WHERE NOT EXISTS (SELECT 1 FROM schema_version)"),
+        {"v": SCHEMA_VERSION},
+    )

@@ -1,0 +1,83 @@
+"""What the handlers work with: store, keys and clock, behind an event loop that never waits for them.
+
+Every commit rings the bell that event feeds wait for. Never holds a decision between requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from dragons.api.bell import Bell
+from dragons.control.ports import Keyring, Reader, Store, Transaction
+from dragons.control.sweep import checkpoint
+from dragons.core.clock import Clock
+from dragons.settings import Settings
+
+T = TypeVar("T")
+
+# How long an answer of `check_writable` is good for, so that asking is no way to wear out the disk.
+WRITABLE_MS = 1_000
+
+
+class Backend:
+    """One per process. Owns the store from now on and closes it at its end."""
+
+    def __init__(self, store: Store, keyring: Keyring, clock: Clock, settings: Settings) -> None:
+        self.store = store
+        self.keyring = keyring
+        self.clock = clock
+        self.settings = settings
+        self.bell = Bell(settings.feeds_max)
+        self._threads = ThreadPoolExecutor(settings.readers, thread_name_prefix="dragons-read")
+        self._writable: asyncio.Task[None] | None = None
+        self._writable_ms = 0
+
+    async def write(self, job: Callable[[Transaction], T]) -> T:
+        """The result of `job` once it is durable."""
+        result = await asyncio.wrap_future(self.store.write(job))
+        self.bell.ring()
+        return result
+
+    async def read(self, job: Callable[[Reader], T]) -> T:
+        """The result of `job` over one consistent view, computed in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.read_now, job)
+
+    def read_now(self, job: Callable[[Reader], T]) -> T:
+        """As `read`, in the calling thread; on the event loop only for a few lookups by key."""
+        with self.store.read() as reader:
+            return job(reader)
+
+    async def run(self, work: Callable[..., T], *arguments: object) -> T:
+        """The result of `work`, computed in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
+
+    async def check_writable(self) -> None:
+        """StorageError unless the store made a write durable within the last second."""
+        now_ms = self.clock.boot_ms()
+        task = self._writable
+        if task is None or (task.done() and now_ms - self._writable_ms >= WRITABLE_MS):
+            self._writable_ms = now_ms
+            task = self._writable = asyncio.ensure_future(self.write(_touch))
+        await asyncio.shield(task)
+
+    def close(self) -> None:
+        """End open feeds, the threads and the store."""
+        self.bell.stop()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.store.close()
+
+
+async def sign_checkpoint(backend: Backend, tenant_id: str) -> None:
+    """Have the newest checkpoint cover every receipt of the tenant."""
+    ledger = backend.keyring.ledger(tenant_id)
+    await backend.write(lambda tx: checkpoint(tx, ledger, tenant_id))
+
+
+def _touch(tx: Transaction) -> None:
+    """Write a row again as it is: all that a write needs, and nothing changes."""
+    for row in tx.tenants()[:1]:
+        tx.put_tenant(row)

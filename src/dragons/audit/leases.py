@@ -1,0 +1,67 @@
+"""Leases as the ledger tells them: what was issued, renewed and given back, and when each one was over.
+
+A lease counts from its receipt on and only when it fits its dock, its manifest, the active version
+and, if delegated, its parent and the parent's signed wish: the same rules that issued it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from dragons.authority.lease import Lease
+from dragons.authority.revocation import Path, path_entries
+from dragons.core.keys import KeyRole, PublicKey
+from dragons.identity.records import version_name
+
+# What a renewal may not change.
+_FIXED = (
+    "instance_id", "instance_key", "dock_id", "dock_hash", "agent", "version", "manifest_hash", "dispatch_id",
+    "epoch", "depth", "authorized_by", "parent_lease_id", "parent_hash", "delegation_hash",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class HeldLease:
+    """A lease with its renewals: valid in [not_before, expires_at) until `released_at`.
+
+    `name` is `agent@vN`, `key_id` the instance key's, `path` what ends the lease when revoked.
+    """
+
+    body: Lease
+    digest: str
+    not_before: str
+    expires_at: str
+    scope: frozenset[str]
+    name: str
+    key_id: str
+    path: tuple[str, ...]
+    released_at: str = ""
+
+    def renew(self, body: Lease, digest: str) -> None:
+        """Take in the newest statement of the same lease."""
+        self.body, self.digest, self.expires_at = body, digest, body.expires_at
+        self.scope = frozenset(body.scope)
+
+
+def held(body: Lease, digest: str, ancestors: tuple[str, ...]) -> HeldLease:
+    """A lease at its issue; `ancestors` are the ids of the leases above it, nearest first."""
+    name = version_name(body.agent, body.version)
+    path = Path(
+        body.authorized_by, body.dock_id, body.agent, name, body.instance_id, (body.lease_id, *ancestors)
+    )
+    return HeldLease(
+        body, digest, body.not_before, body.expires_at, frozenset(body.scope), name,
+        PublicKey(body.instance_key).key_id(KeyRole.INSTANCE), path_entries(path),
+    )  # fmt: skip
+
+
+def changed_by_renewal(before: Lease, after: Lease) -> str | None:
+    """The field that a renewal changed and may not, None when there is none."""
+    return next((name for name in _FIXED if getattr(before, name) != getattr(after, name)), None)
+
+
+def is_delegated(body: Lease) -> bool:
+    """True when the lease cites a parent."""
+    return not isinstance(body.parent_lease_id, msgspec.UnsetType)

@@ -1,0 +1,1 @@
+"""The command line: `dragons NOUN VERB`, one file per group of commands."""

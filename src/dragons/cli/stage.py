@@ -1,0 +1,155 @@
+"""Where the demo plays: runs the real commands, shows each with its real output, checks each exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from dragons.cli.output import console
+
+_START_SECONDS_MAX = 60
+_COMMAND_SECONDS_MAX = 300
+_STOP_SECONDS_MAX = 20
+_WIDTH_MIN = 60
+
+
+class Surprise(Exception):  # noqa: N818 - not an error of the program but of the play
+    """Something did not come out as it should."""
+
+
+class Stage:
+    """A temporary home with a control plane of its own, and a numbered narrative on standard output."""
+
+    def __init__(self, home: Path, *, steps: int) -> None:
+        self.home = home
+        self.steps = steps
+        self._step = 0
+        self._server: subprocess.Popen[str] | None = None
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("DRAGONS_") or name == "DRAGONS_VECTORS"
+        } | {"DRAGONS_HOME": str(home), "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        # Commands of the demo find the interpreter that the demo itself runs in.
+        folder = str(Path(sys.executable).parent)
+        self._environment["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+
+    def say(self, text: str) -> None:
+        """A line of the narrative."""
+        console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def title(self, text: str) -> None:
+        """The next step."""
+        self._step += 1
+        self.say("")
+        console().print(
+            f"{self._step}/{self.steps}  {text}", style="bold", markup=False, highlight=False, soft_wrap=True
+        )
+
+    def expect(self, holds: bool, otherwise: str) -> None:
+        """Surprise with `otherwise` unless it holds."""
+        if not holds:
+            raise Surprise(otherwise)
+
+    def start(self) -> None:
+        """Start the control plane and wait until it says that it is ready."""
+        self._show("dragons", ["up", "--port", "0"])
+        command = [*_DRAGONS, "up", "--port", "0", "-o", "json"]
+        log = self.home.parent / "control-plane.log"
+        with log.open("w", encoding="utf-8") as errors:
+            self._server = subprocess.Popen(  # noqa: S603 - our own program
+                command, env=self._environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        assert self._server.stdout is not None  # noqa: S101 - it is a pipe
+        ready = _first_line(self._server, _START_SECONDS_MAX)
+        if not ready:
+            self.stop()
+            raise Surprise(f"the control plane did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
+        told = json.loads(ready)
+        self._environment["DRAGONS_URL"] = told["url"]
+        self.say(f"  ready at {told['url']}, tenant {told['tenant_id']}")
+
+    def stop(self) -> None:
+        """Stop the control plane, as a person would with Ctrl-C."""
+        server, self._server = self._server, None
+        if server is None or server.poll() is not None:
+            return
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(_STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+            raise Surprise("the control plane did not stop when told to") from None
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    def dragons(self, *words: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command of the program; Surprise when it ends with another exit code."""
+        self._show("dragons", words)
+        return self._run([*_DRAGONS, *words], expected, cwd=None)
+
+    def program(self, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """Run another program in `cwd`."""
+        self._show(words[0], words[1:])
+        return self._run(list(words), 0, cwd=cwd)
+
+    def _run(self, words: list[str], expected: int, *, cwd: Path | None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(  # noqa: S603 - commands of the demo, no shell
+            words,
+            env=self._environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_SECONDS_MAX,
+        )
+        for text in (done.stdout, done.stderr):
+            for line in text.splitlines():
+                self.say(f"  {line}".rstrip())
+        if done.returncode != expected:
+            raise Surprise(f"it ended with exit code {done.returncode}, not {expected}")
+        if expected:
+            self.say(f"  (exit code {done.returncode})")
+        return done
+
+    def _show(self, program: str, words: list[str] | tuple[str, ...]) -> None:
+        """The command as a person would type it, one option a line where it is long."""
+        lines = [f"  $ {program}"]
+        for word in words:
+            quoted = shlex.quote(word)
+            if len(lines[-1]) + len(quoted) > _width() and (
+                word.startswith("--") or not lines[-1].endswith("=")
+            ):
+                lines[-1] += " \\"
+                lines.append("     ")
+            lines[-1] += f" {quoted}"
+        for line in lines:
+            console().print(line, style="cyan", markup=False, highlight=False, soft_wrap=True)
+
+
+_DRAGONS = [sys.executable, "-m", "dragons.cli"]
+
+
+def _width() -> int:
+    return max(_WIDTH_MIN, min(console().width, 110) - 4)
+
+
+def _first_line(server: subprocess.Popen[str], seconds: int) -> str:
+    """The first line of the server's output; empty when it ended or stayed silent."""
+    import selectors
+
+    assert server.stdout is not None  # noqa: S101 - as above
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(server.stdout, selectors.EVENT_READ)
+        return server.stdout.readline() if waiting.select(seconds) else ""

@@ -1,0 +1,1 @@
+"""The hands on each machine: what starts, watches and stops an instance."""

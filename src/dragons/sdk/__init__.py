@@ -1,0 +1,1 @@
+"""What an agent imports: sessions whose every action is decided, recorded and proven."""
