@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dragons.core.errors import InvalidInputError
+from dragons.liveness.heartbeat import INTERVAL_SECONDS_DEFAULT
 
 
 class Settings(BaseSettings):
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
     readers: Annotated[int, Field(ge=1, le=64)] = 4
 
     # How often an instance is asked to send a heartbeat.
-    heartbeat_seconds: Annotated[int, Field(ge=1, le=600)] = 30
+    heartbeat_seconds: Annotated[int, Field(ge=1, le=600)] = INTERVAL_SECONDS_DEFAULT
     sweep_seconds: Annotated[float, Field(gt=0, le=3_600)] = 5.0
     shutdown_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     log_format: Literal["json", "console"] = "json"

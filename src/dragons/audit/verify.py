@@ -57,7 +57,8 @@ from dragons.evidence.receipt import (
     Erasure,
     Header,
     Record,
-)from dragons.identity.records import TENANT
+)
+from dragons.identity.records import TENANT
 
 # How far an instance's clock may be ahead of the ledger's.
 SKEW_MS_MAX = 5_000

@@ -39,7 +39,9 @@ class BenchError(DragonsError):
     status = 500
 
     def __init__(self, message: str) -> None:
-        super().__init__("bench_failed", message, fix="Report it: a number that was not measured is not shown.")
+        super().__init__(
+            "bench_failed", message, fix="Report it: a number that was not measured is not shown."
+        )
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -231,7 +233,8 @@ def _view(measures: list[Measure], ratios: dict[str, float]) -> RenderableType:
     from dragons.cli.output import table
 
     rows = [
-        (m.name, f"{m.value:,.0f}" if m.value >= _WHOLE_FROM else f"{m.value:.2f}", m.unit, m.of) for m in measures
+        (m.name, f"{m.value:,.0f}" if m.value >= _WHOLE_FROM else f"{m.value:.2f}", m.unit, m.of)
+        for m in measures
     ]
     shown = [(name, f"{value:.2f}") for name, value in ratios.items()]
     return Group(table(("measure", "value", "", "of"), rows), Text(""), table(("ratio", "value"), shown))

@@ -68,7 +68,7 @@ class Stage:
         assert self._server.stdout is not None  # noqa: S101 - it is a pipe
         ready = _first_line(self._server, _START_SECONDS_MAX)
         if not ready:
-            self.stop()
+            self.close()
             raise Surprise(f"the control plane did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
         told = json.loads(ready)
         self._environment["DRAGONS_URL"] = told["url"]
@@ -77,22 +77,21 @@ class Stage:
     def stop(self) -> None:
         """Stop the control plane, as a person would with Ctrl-C."""
         server, self._server = self._server, None
-        if server is None or server.poll() is not None:
+        if server is None:
             return
         server.send_signal(signal.SIGTERM)
         try:
             server.wait(_STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
             raise Surprise("the control plane did not stop when told to") from None
+        finally:
+            _end(server)
 
     def close(self) -> None:
         """Leave nothing running."""
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            _end(server)
 
     def dragons(self, *words: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command of the program; Surprise when it ends with another exit code."""
@@ -139,6 +138,14 @@ class Stage:
 
 
 _DRAGONS = [sys.executable, "-m", "dragons.cli"]
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    if server.poll() is None:
+        server.kill()
+    server.wait()
+    if server.stdout is not None:
+        server.stdout.close()
 
 
 def _width() -> int:

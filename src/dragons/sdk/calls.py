@@ -120,7 +120,8 @@ def delegate(request: authority.Delegate) -> Call[authority.Granted]:
 
 
 def open_session(statement: Envelope) -> Call[evidence.SessionOpened]:
-    return _state("/v1/sessions", statement, evidence.SessionOpened)
+    # A session that is open already is answered with a conflict that names it.
+    return _state("/v1/sessions", statement, evidence.SessionOpened, again=True)
 
 
 def sessions(agent_name: str = "", *, open_only: bool = False) -> Call[evidence.Sessions]:

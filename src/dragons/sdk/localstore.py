@@ -223,7 +223,7 @@ class LocalStore:
         rows = self._rows(
             "SELECT instance_id, url, seed, token, expires_ms, ended FROM holder ORDER BY instance_id"
         )
-        return [Holder(*row[:5], bool(row[5])) for row in rows]
+        return [Holder(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
 
     def end_holder(self, instance_id: str) -> bool:
         """The instance is finished: destroy its key here once nothing waits; True when it is destroyed."""

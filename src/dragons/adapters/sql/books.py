@@ -15,7 +15,7 @@ from dragons.adapters.sql import schema
 from dragons.adapters.sql.reader import LEVELS_PER_STORED, SqlReader
 from dragons.control.ports import About, Appended
 from dragons.core.canonical import decode
-from dragons.core.clock import format_time
+from dragons.core.clock import format_time, parse_time
 from dragons.core.hashing import sha256_hex
 from dragons.core.ids import RECEIPT as RECEIPT_PREFIX
 from dragons.core.ids import new_id
@@ -41,6 +41,7 @@ class Book:
         self._agents: dict[str, int] = {}
         self._sessions: dict[str, tuple[int, str]] = {}
         self._head = _recover(connection, tenant_id)
+        self._issued_ms = parse_time(self._head.issued_at) if self._head.issued_at else 0
 
     @property
     def size(self) -> int:
@@ -52,7 +53,9 @@ class Book:
     ) -> tuple[Appended, tuple[Any, ...], list[tuple[Any, ...]]]:
         """The next receipt: what it is, its row, and the rows of Merkle nodes it completed."""
         head = self._head
-        issued_at = max(format_time(now_ms), head.issued_at)
+        # The ledger's own time never goes back, whatever the clock does.
+        issued_ms = self._issued_ms = max(now_ms, self._issued_ms)
+        issued_at = format_time(issued_ms)
         receipt_id = new_id(RECEIPT_PREFIX, now_ms)
         agent = known.get("agent", "").partition("@")[0] or None
         agent_seq = None if agent is None else self._next_of_agent(agent)
@@ -78,7 +81,7 @@ class Book:
         if session_id is not None and position is not None:
             self._sessions[session_id] = (position + 1, sealed.chain_root)
         row = (
-            self._tenant_id, header.seq, receipt_id, kind.value, now_ms, sealed.header_bytes,
+            self._tenant_id, header.seq, receipt_id, kind.value, issued_ms, sealed.header_bytes,
             sealed.record.header.signatures[0].sig, self._ledger.key_id, statement.payloadType,
             statement.payload, _signatures.encode(statement.signatures), sealed.leaf,
             agent, agent_seq, session_id, position, claim_id,

@@ -13,7 +13,7 @@ from dragons.control import rows
 from dragons.control.ports import Filter
 from dragons.core.errors import StorageError
 from dragons.core.vocabulary import Kind
-from dragons.evidence.merkle import Range, Node
+from dragons.evidence.merkle import Node, Range
 
 R = TypeVar("R")
 _PAGE = 1_000

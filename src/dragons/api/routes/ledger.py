@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragons.api import ledger_views
 from dragons.api.backend import sign_checkpoint
-from dragons.api.operation import Call
+from dragons.api.operation import Call, Operation
 from dragons.api.query import ConsistencyQuery
 from dragons.wire.base import Empty
 from dragons.wire.evidence import Consistency, LedgerView
@@ -23,3 +23,11 @@ async def consistency(call: Call[ConsistencyQuery]) -> Consistency:
     return await call.backend.read(
         lambda reader: ledger_views.consistency(reader, call.caller.tenant_id, wanted.first, wanted.second)
     )
+
+
+OPERATIONS = (
+    Operation("ledger.show", "GET", "/v1/ledger", show, answer=LedgerView),
+    Operation(
+        "ledger.consistency", "GET", "/v1/ledger/consistency", consistency, ConsistencyQuery, Consistency
+    ),
+)

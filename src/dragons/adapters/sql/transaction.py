@@ -1,0 +1,315 @@
+"""Writing: rows and receipts are gathered in memory and reach the database in few, large statements.
+
+Rows that decisions need again and again are cached between transactions; the writer empties the
+cache when any other process has written (`Cache.clear`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, delete, func, select
+
+from dragons.adapters.sql import schema
+from dragons.adapters.sql.books import Book
+from dragons.adapters.sql.mapping import names, to_values
+from dragons.adapters.sql.reader import SqlReader
+from dragons.control import rows
+from dragons.control.ports import About, Appended, Keyring
+from dragons.core.errors import ConflictError
+from dragons.core.statement import Envelope
+from dragons.core.vocabulary import Kind
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_CACHE_MAX = 50_000
+_ABSENT = object()
+
+
+class Cache:
+    """What the writer remembers between transactions. Only right while nobody else writes."""
+
+    def __init__(self) -> None:
+        self.books: dict[str, Book] = {}
+        self.rows: dict[tuple[object, ...], Any] = {}
+        self.revoked: dict[str, set[str]] = {}
+        self.figures: dict[tuple[str, ...], tuple[int, Any]] = {}
+
+    def clear(self) -> None:
+        """Forget everything; the next use reads the data again."""
+        self.books.clear()
+        self.rows.clear()
+        self.revoked.clear()
+        self.figures.clear()
+
+
+class SqlTransaction(SqlReader):
+    """Implements `dragons.control.ports.Transaction`."""
+
+    def __init__(self, connection: Connection, cache: Cache, keyring: Keyring) -> None:
+        super().__init__(connection)
+        self._cache = cache
+        self._keyring = keyring
+        self._dirty: dict[type, dict[tuple[object, ...], object]] = {}
+        self._receipts: list[tuple[Any, ...]] = []
+        self._nodes: list[tuple[Any, ...]] = []
+        self._claims: set[str] = set()
+        self._now_ms = 0
+        self.touched = False
+        if len(cache.rows) > _CACHE_MAX:
+            cache.rows.clear()
+
+    @property
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def begin_job(self, now_ms: int) -> None:
+        """Start the next job of the group at its own time."""
+        self._now_ms = now_ms
+        self.touched = False
+
+    def remember(self, key: tuple[str, ...], ttl_ms: int, make: Callable[[], T]) -> T:
+        found = self._cache.figures.get(key)
+        if found is not None and 0 <= self._now_ms - found[0] < ttl_ms:
+            value: T = found[1]
+            return value
+        made = make()
+        if len(self._cache.figures) > _CACHE_MAX:
+            self._cache.figures.clear()
+        self._cache.figures[key] = (self._now_ms, made)
+        return made
+
+    def append(
+        self,
+        tenant_id: str,
+        kind: Kind,
+        statement: Envelope,
+        about: About | None = None,
+        *,
+        claim_id: str | None = None,
+    ) -> Appended:
+        self.touched = True
+        appended, row, nodes = self._book(tenant_id).seal(
+            kind, statement, About() if about is None else about, self._now_ms, claim_id
+        )
+        self._receipts.append(row)
+        self._nodes.extend(nodes)
+        if claim_id is not None:
+            self._claims.add(claim_id)
+        return appended
+
+    def tree_size(self, tenant_id: str) -> int:
+        return self._book(tenant_id).size
+
+    def _book(self, tenant_id: str) -> Book:
+        book = self._cache.books.get(tenant_id)
+        if book is None:
+            self._sync()
+            book = Book(self._connection, tenant_id, self._keyring.ledger(tenant_id))
+            self._cache.books[tenant_id] = book
+        return book
+
+    def _sync(self) -> None:
+        for row, pending in self._dirty.items():
+            if pending:
+                self._connection.exec_driver_sql(_upsert(row), [to_values(one) for one in pending.values()])
+                pending.clear()
+        if self._receipts:
+            self._connection.exec_driver_sql(_INSERT_RECEIPT, self._receipts)
+            self._receipts = []
+            self._claims.clear()
+        if self._nodes:
+            self._connection.exec_driver_sql(_INSERT_NODE, self._nodes)
+            self._nodes = []
+
+    def finish(self) -> None:
+        """Send everything that is still pending to the database."""
+        self._sync()
+
+    def _put(self, row: object) -> None:
+        self.touched = True
+        kind = type(row)
+        key = tuple(getattr(row, name) for name in schema.MIRRORS[kind].key)
+        self._dirty.setdefault(kind, {})[key] = row
+        self._cache.rows[(kind, *key)] = row
+
+    def _cached(self, kind: type[R], key: tuple[str, ...], read: Callable[[], R | None]) -> R | None:
+        place = (kind, *key)
+        found = self._cache.rows.get(place, _ABSENT)
+        if found is _ABSENT:
+            found = read()
+            if found is not None:
+                self._cache.rows[place] = found
+        return found  # type: ignore[no-any-return]
+
+    def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
+        read = super().instance
+        return self._cached(
+            rows.InstanceRow, (tenant_id, instance_id), lambda: read(tenant_id, instance_id)
+        )
+
+    def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
+        read = super().lease
+        return self._cached(rows.LeaseRow, (tenant_id, lease_id), lambda: read(tenant_id, lease_id))
+
+    def session(self, tenant_id: str, session_id: str) -> rows.SessionRow | None:
+        read = super().session
+        return self._cached(rows.SessionRow, (tenant_id, session_id), lambda: read(tenant_id, session_id))
+
+    def catalogue(self, tenant_id: str) -> rows.CatalogueRow | None:
+        read = super().catalogue
+        place = ("newest catalogue", tenant_id)
+        found = self._cache.rows.get(place, _ABSENT)
+        if found is _ABSENT:
+            found = self._cache.rows[place] = read(tenant_id)
+        return found  # type: ignore[no-any-return]
+
+    def epoch(self, tenant_id: str, dispatch_id: str) -> int:
+        place = ("epoch", tenant_id, dispatch_id)
+        found = self._cache.rows.get(place)
+        if found is None:
+            found = self._cache.rows[place] = super().epoch(tenant_id, dispatch_id)
+        return int(found)
+
+    def is_revoked(self, tenant_id: str, entries: Sequence[str]) -> str | None:
+        revoked = self._cache.revoked.get(tenant_id)
+        if revoked is None:
+            revoked = self._cache.revoked[tenant_id] = {r.entry for r in self.revocations(tenant_id)}
+        return next((entry for entry in entries if entry in revoked), None)
+
+    def receipt_by_claim(self, tenant_id: str, claim_id: str) -> rows.ReceiptRow | None:
+        if claim_id not in self._claims:
+            found = self._connection.exec_driver_sql(_CLAIM_KNOWN, (claim_id,)).first()
+            if found is None:
+                return None
+        return super().receipt_by_claim(tenant_id, claim_id)
+
+    def put_tenant(self, row: rows.TenantRow) -> None:
+        self._put(row)
+
+    def put_key(self, row: rows.KeyRow) -> None:
+        self._put(row)
+
+    def put_token(self, row: rows.TokenRow) -> None:
+        self._put(row)
+
+    def put_catalogue(self, row: rows.CatalogueRow) -> None:
+        self._insert(row)
+        self._cache.rows[("newest catalogue", row.tenant_id)] = row
+
+    def put_version(self, row: rows.VersionRow) -> None:
+        self._insert(row)
+
+    def put_activation(self, row: rows.ActivationRow) -> None:
+        self._insert(row)
+
+    def put_dock(self, row: rows.DockRow) -> None:
+        self._put(row)
+
+    def put_epoch(self, tenant_id: str, dispatch_id: str, epoch: int, *, expected: int) -> None:
+        self.touched = True
+        self._sync()
+        done = self._connection.exec_driver_sql(
+            _INSERT_EPOCH if expected == 0 else _RAISE_EPOCH,
+            (tenant_id, dispatch_id, epoch) if expected == 0 else (epoch, tenant_id, dispatch_id, expected),
+        )
+        if done.rowcount != 1:
+            raise ConflictError("epoch_conflict", f"{dispatch_id} is no longer at epoch {expected}.")
+        self._cache.rows[("epoch", tenant_id, dispatch_id)] = epoch
+
+    def put_instance(self, row: rows.InstanceRow) -> None:
+        self._put(row)
+
+    def put_lease(self, row: rows.LeaseRow) -> None:
+        self._put(row)
+
+    def put_session(self, row: rows.SessionRow) -> None:
+        self._put(row)
+
+    def put_revocation(self, row: rows.RevocationRow) -> None:
+        revoked = self._cache.revoked.get(row.tenant_id)
+        self._insert(row)
+        if revoked is not None:
+            revoked.add(row.entry)
+
+    def put_decision(self, row: rows.DecisionRow) -> None:
+        self._put(row)
+
+    def drop_decision(self, tenant_id: str, decision_id: str) -> None:
+        self._drop(rows.DecisionRow, tenant_id=tenant_id, decision_id=decision_id)
+
+    def put_denial(self, row: rows.DenialRow) -> None:
+        self._put(row)
+
+    def denial(self, tenant_id: str, subject: str, action: str, reason: str) -> rows.DenialRow | None:
+        read = super().denial
+        return self._cached(
+            rows.DenialRow,
+            (tenant_id, subject, action, reason),
+            lambda: read(tenant_id, subject, action, reason),
+        )
+
+    def drop_denial(self, row: rows.DenialRow) -> None:
+        self._drop(
+            rows.DenialRow,
+            tenant_id=row.tenant_id,
+            subject=row.subject,
+            action=row.action,
+            reason=row.reason,
+        )
+
+    def put_checkpoint(self, tenant_id: str, size: int, note: str) -> None:
+        self.touched = True
+        self._sync()
+        known = select(func.count()).where(
+            schema.checkpoints.c.tenant_id == tenant_id, schema.checkpoints.c.size == size
+        )
+        if not self._connection.execute(known).scalar():
+            self._connection.execute(
+                schema.checkpoints.insert().values(tenant_id=tenant_id, size=size, note=note)
+            )
+
+    def _insert(self, row: object) -> None:
+        # For append-only tables, where an upsert would be an UPDATE.
+        self.touched = True
+        self._sync()
+        mirror = schema.MIRRORS[type(row)]
+        self._connection.execute(
+            mirror.table.insert().values(dict(zip(names(type(row)), to_values(row), strict=True)))
+        )
+
+    def _drop(self, kind: type, **key: str) -> None:
+        self.touched = True
+        self._sync()
+        table = schema.MIRRORS[kind].table
+        self._connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+        self._cache.rows.pop((kind, *key.values()), None)
+
+
+_upserts: dict[type, str] = {}
+
+
+def _upsert(row: type) -> str:
+    found = _upserts.get(row)
+    if found is None:
+        mirror, columns = schema.MIRRORS[row], names(row)
+        rest = [name for name in columns if name not in mirror.key]
+        found = _upserts[row] = (
+            f"{_insert_text(mirror.table.name, columns)} ON CONFLICT ({', '.join(mirror.key)}) "
+            f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}"
+        )
+    return found
+
+
+def _insert_text(table: str, columns: Sequence[str]) -> str:
+    # Table and column names come from the schema, never from input.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+
+_INSERT_RECEIPT = _insert_text("receipts", [column.name for column in schema.receipts.columns])
+_INSERT_NODE = _insert_text("ledger_nodes", [column.name for column in schema.nodes.columns])
+_INSERT_EPOCH = _insert_text("dispatches", ["tenant_id", "dispatch_id", "epoch"])
+_RAISE_EPOCH = "UPDATE dispatches SET epoch = ? WHERE tenant_id = ? AND dispatch_id = ? AND epoch = ?"
+_CLAIM_KNOWN = "SELECT 1 FROM receipts WHERE claim_id = ?"

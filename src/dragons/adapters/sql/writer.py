@@ -1,0 +1,165 @@
+"""The writer: one thread takes jobs, runs many in one transaction, commits once, then answers all.
+
+Acknowledged means committed with synchronous=FULL. A job that fails after it has written spoils its
+group: the group is rolled back and its jobs run again one by one, so a failure is only its own.
+Two processes may write one database: each group begins with BEGIN IMMEDIATE, and what is cached is
+dropped when `PRAGMA data_version` shows that somebody else has committed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from dragons.adapters.sql.transaction import Cache, SqlTransaction
+from dragons.control.ports import Keyring, Transaction
+from dragons.core.clock import Clock
+from dragons.core.errors import DragonsError, StorageError
+
+GROUP_MAX = 512
+QUEUE_MAX = 20_000
+
+
+class _Job(NamedTuple):
+    run: Callable[[Transaction], Any]
+    future: Future[Any]
+
+
+class _Spoiled(Exception):  # noqa: N818 - control flow within this module
+    """A job failed after it had written; the group must be rolled back."""
+
+
+class Writer:
+    """Runs jobs on one connection in one thread."""
+
+    def __init__(self, engine: Engine, keyring: Keyring, clock: Clock) -> None:
+        self._engine = engine
+        self._keyring = keyring
+        self._clock = clock
+        self._cache = Cache()
+        self._seen_version = -1
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="dragons-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, run: Callable[[Transaction], Any]) -> Future[Any]:
+        """Queue a job; its future resolves when the job's writes are durable."""
+        future: Future[Any] = Future()
+        if self._closed:
+            raise StorageError("store_closed", "The store is closed.")
+        if self._jobs.qsize() >= QUEUE_MAX:
+            raise StorageError("store_busy", "Too many writes wait.", fix="Try again in a moment.")
+        self._jobs.put(_Job(run, future))
+        return future
+
+    def close(self) -> None:
+        """Finish the queued jobs and stop."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _loop(self) -> None:
+        with self._engine.connect() as connection:
+            while True:
+                first = self._jobs.get()
+                if first is None:
+                    return
+                group = [first]
+                stop = False
+                while len(group) < GROUP_MAX and not self._jobs.empty():
+                    job = self._jobs.get()
+                    if job is None:
+                        stop = True
+                        break
+                    group.append(job)
+                self._run(connection, group)
+                if stop:
+                    return
+
+    def _run(self, connection: Connection, group: list[_Job]) -> None:
+        try:
+            answers = self._commit(connection, group)
+        except _Spoiled:
+            if len(group) == 1:
+                return
+            for job in group:
+                self._run(connection, [job])
+            return
+        except BaseException as error:  # noqa: BLE001 - whatever it is, every waiting caller hears of it
+            failure = explain(error)
+            for job in group:
+                if not job.future.done():
+                    job.future.set_exception(failure)
+            return
+        for job, (value, failed) in zip(group, answers, strict=True):
+            if failed is not None:
+                job.future.set_exception(failed)
+            else:
+                job.future.set_result(value)
+
+    def _commit(self, connection: Connection, group: list[_Job]) -> list[tuple[Any, BaseException | None]]:
+        answers: list[tuple[Any, BaseException | None]] = []
+        try:
+            with connection.begin():
+                self._check_others(connection)
+                tx = SqlTransaction(connection, self._cache, self._keyring)
+                for job in group:
+                    answers.append(self._one(tx, job, alone=len(group) == 1))
+                tx.finish()
+        except BaseException:
+            self._cache.clear()
+            raise
+        return answers
+
+    def _one(self, tx: SqlTransaction, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
+        tx.begin_job(self._clock.now_ms())
+        try:
+            return job.run(tx), None
+        except DBAPIError:
+            raise
+        except Exception as error:
+            if not tx.touched:
+                return None, error
+            if alone:
+                job.future.set_exception(error)
+            raise _Spoiled from error
+
+    def _check_others(self, connection: Connection) -> None:
+        version = connection.exec_driver_sql("PRAGMA data_version").scalar()
+        if version != self._seen_version:
+            self._cache.clear()
+            self._seen_version = int(version or 0)
+
+
+def explain(error: BaseException) -> BaseException:
+    """A storage failure in words that name the remedy; other errors as they are."""
+    if isinstance(error, DragonsError):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, sqlite3.Error):
+        return error
+    text = str(cause)
+    known = {
+        "database or disk is full": ("storage_full", "Free space on the disk of the home, then try again."),
+        "attempt to write a readonly database": (
+            "storage_read_only",
+            "Make the home writable for this user.",
+        ),
+        "disk I/O error": ("storage_io", "Check the disk; then run `dragons ledger fsck`."),
+        "database disk image is malformed": ("storage_damaged", "Run `dragons ledger fsck`."),
+        "database is locked": ("storage_locked", "Another process holds the database; try again."),
+        "unable to open database file": ("storage_read_only", "Make the home writable for this user."),
+    }
+    for part, (code, fix) in known.items():
+        if part in text:
+            return StorageError(code, f"The store can't write: {text}.", fix=fix)
+    return StorageError("storage_failed", f"The store failed: {text}.")

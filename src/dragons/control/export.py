@@ -1,0 +1,182 @@
+"""Exporting evidence: a redacted pack of a session, an agent, a window or the whole ledger, as a stream.
+
+Reads one snapshot. Payloads are not here: whoever holds the tenant's payload store adds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import IO, NamedTuple
+
+import msgspec
+
+from dragons.audit.pack import (
+    FORMAT,
+    PACK,
+    Contents,
+    Head,
+    HeartbeatDigest,
+    Pack,
+    Selection,
+    write_pack,
+)
+from dragons.audit.select import (
+    PackLines,
+    Placed,
+    Wanted,
+    check_selection,
+    find_context,
+    pack_statement,
+)
+from dragons.control.ports import Filter, Reader
+from dragons.control.records import record_of
+from dragons.control.rows import ReceiptRow
+from dragons.core.clock import format_time, parse_time
+from dragons.core.errors import NotFoundError
+from dragons.core.ids import PACK as PACK_PREFIX
+from dragons.core.ids import SESSION, check_agent_name, check_id, new_id
+from dragons.core.keys import Signer
+from dragons.core.statement import parse_envelope, sign
+from dragons.core.vocabulary import Kind
+from dragons.evidence.checkpoint import parse_note, sign_checkpoint
+from dragons.evidence.merkle import consistency_proof, root_at
+
+README = b"""This is a Dragons evidence pack. Verify it without trusting it, or anyone who gave it to you:
+
+  dragons verify PACK --root FINGERPRINT
+
+or open verify.html in a browser. FINGERPRINT is the tenant's root fingerprint; get it from the
+tenant's owner by another way than this file.
+"""
+
+
+class Tree(NamedTuple):
+    """The log as it is exported."""
+
+    size: int
+    root: bytes
+
+
+def export_pack(  # noqa: PLR0913 - reader, signer, clock and file are the edge of this use case
+    reader: Reader, ledger: Signer, tenant_id: str, selection: Selection, file: IO[bytes], *, now_ms: int
+) -> Pack:
+    """Write the pack to `file` and return its signed statement's body.
+
+    InvalidInputError when the selection is malformed, NotFoundError when it selects nothing.
+    """
+    _check(selection)
+    size = reader.tree_size(tenant_id)
+    wanted = _filter(selection)
+    first = next(iter(reader.iter_receipts(tenant_id, wanted)), None)
+    if first is None:
+        raise NotFoundError(
+            "selection_empty", "Nothing is selected.", fix="`dragons sessions list` and `dragons agents list`."
+        )
+    tree = Tree(size, root_at(size, lambda level, index: reader.node(tenant_id, level, index)))
+    lines = PackLines(
+        selection,
+        _place(reader.iter_receipts(tenant_id, wanted)),
+        _context(reader, tenant_id, selection),
+        size,
+        lambda level, index: reader.node(tenant_id, level, index),
+    )
+    made: list[Pack] = []
+
+    def head() -> Head:
+        body = pack_statement(
+            selection,
+            lines.shown,
+            pack_id=new_id(PACK_PREFIX, now_ms),
+            tenant_id=tenant_id,
+            tree_size=size,
+            root=tree.root.hex(),
+            exported_at=format_time(now_ms),
+        )
+        made.append(body)
+        return _head(reader, ledger, body, tree, first.seq)
+
+    heartbeats = _heartbeats(reader, tenant_id, selection)
+    write_pack(file, Contents(lines, None, heartbeats, b"", README), head)
+    return made[0]
+
+
+def _check(selection: Selection) -> None:
+    check_selection(selection)
+    if isinstance(selection.session_id, str):
+        check_id(SESSION, selection.session_id)
+    if isinstance(selection.agent, str):
+        check_agent_name(selection.agent)
+
+
+def _filter(selection: Selection) -> Filter:
+    return Filter(
+        session_id=selection.session_id if isinstance(selection.session_id, str) else None,
+        agent=selection.agent if isinstance(selection.agent, str) else None,
+        since_ms=parse_time(selection.since) if isinstance(selection.since, str) else None,
+        until_ms=parse_time(selection.until) if isinstance(selection.until, str) else None,
+    )
+
+
+def _place(found: Iterable[ReceiptRow]) -> Iterator[Placed]:
+    return (Placed(row.seq, record_of(row)) for row in found)
+
+
+def _context(reader: Reader, tenant_id: str, selection: Selection) -> list[Placed]:
+    if selection.kind == "ledger":
+        return []
+    wanted = Wanted(selection)
+    first = last = -1
+    for row in reader.iter_receipts(tenant_id, _filter(selection)):
+        wanted.note(record_of(row))
+        first, last = (row.seq if first < 0 else first), row.seq
+    neighbours: list[Placed] = []
+    if selection.kind == "window":
+        for seq in (first - 1, last + 1):
+            edge = reader.receipt_at(tenant_id, seq) if seq >= 0 else None
+            if edge is not None:
+                neighbours.append(Placed(seq, record_of(edge)))
+
+    def scan(kinds: frozenset[Kind]) -> Iterator[Placed]:
+        for kind in sorted(kinds):
+            yield from _place(reader.iter_receipts(tenant_id, Filter(kind=kind.value)))
+
+    return find_context(wanted, scan, neighbours=neighbours)
+
+
+def _head(reader: Reader, ledger: Signer, body: Pack, tree: Tree, first_seq: int) -> Head:
+    tenant_id = body.tenant_id
+
+    def node(level: int, index: int) -> bytes:
+        return reader.node(tenant_id, level, index)
+
+    note = reader.checkpoint(tenant_id, at_most=first_seq) if first_seq else None
+    start = None if note is None else parse_note(note).checkpoint
+    proof = [] if start is None else consistency_proof(start.size, tree.size, node)
+    return Head(
+        format=FORMAT,
+        statement=sign(PACK, body, ledger),
+        end=sign_checkpoint(tenant_id, tree.size, tree.root, ledger),
+        redacted=True,
+        start=msgspec.UNSET if note is None else note,
+        consistency=proof,
+    )
+
+
+def _heartbeats(reader: Reader, tenant_id: str, selection: Selection) -> list[HeartbeatDigest]:
+    if isinstance(selection.session_id, str):
+        session = reader.session(tenant_id, selection.session_id)
+        if session is None:
+            raise NotFoundError("session_missing", f"There is no session {selection.session_id}.")
+        found = reader.instance(tenant_id, session.instance_id)
+        instances = [] if found is None else [found]
+    else:
+        agent = selection.agent if isinstance(selection.agent, str) else None
+        instances = list(reader.instances(tenant_id, agent=agent))
+    return [
+        HeartbeatDigest(
+            instance_id=one.instance_id, accepted=one.beats, last=parse_envelope(one.last_beat)
+        )
+        for one in instances
+        if one.last_beat
+    ]
+

@@ -1,0 +1,130 @@
+"""Re-verifying a store: every receipt, its chain, signature, leaf and place, and the Merkle nodes.
+
+Explains damage by its first place and kind. Reads only; repairs nothing, because a ledger that can
+be repaired can be rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dragons.control.ports import Filter, Reader
+from dragons.control.records import record_of
+from dragons.control.rows import ReceiptRow
+from dragons.core.canonical import decode
+from dragons.core.clock import parse_time
+from dragons.core.errors import DragonsError, NotFoundError
+from dragons.core.hashing import ZERO, sha256_hex
+from dragons.core.keys import PublicKey
+from dragons.core.statement import is_signed_by
+from dragons.evidence.checkpoint import parse_note, verify_checkpoint
+from dragons.evidence.merkle import Range, leaf_hash
+from dragons.evidence.receipt import Header
+
+DAMAGE_MAX = 50
+_PROGRESS_EVERY = 1_000
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check found; `damage` has at most `DAMAGE_MAX` lines."""
+
+    receipts: int = 0
+    damage: list[str] = field(default_factory=list)
+    _agents: dict[str, int] = field(default_factory=dict)
+    _sessions: dict[str, int] = field(default_factory=dict)
+
+    def add(self, line: str) -> None:
+        """Note one piece of damage."""
+        if len(self.damage) < DAMAGE_MAX:
+            self.damage.append(line)
+
+
+def fsck(reader: Reader, tenant_id: str, progress: Callable[[int], None] | None = None) -> Findings:
+    """Check the tenant's whole ledger; `progress` hears the receipts checked so far."""
+    if reader.tenant(tenant_id) is None:
+        raise NotFoundError("tenant_missing", f"There is no tenant {tenant_id} in this store.")
+    keys = {row.key_id: PublicKey(row.public_key) for row in reader.keys(tenant_id) if row.role == "ledger"}
+    findings = Findings()
+    tree, parent, roots = Range(), ZERO, {}
+    wanted = _checkpoints(reader, tenant_id, keys, findings)
+    for row in reader.iter_receipts(tenant_id, Filter()):
+        if row.seq != findings.receipts:
+            findings.add(f"receipt {findings.receipts} is missing: the next stored one is {row.seq}")
+            return findings
+        parent = _check(row, parent, keys, findings)
+        tree.append(leaf_hash(record_of(row).leaf()))
+        findings.receipts += 1
+        if tree.end in wanted:
+            roots[tree.end] = tree.root()
+        if progress is not None and findings.receipts % _PROGRESS_EVERY == 0:
+            progress(findings.receipts)
+    for size, root in wanted.items():
+        if size > tree.end:
+            findings.add(f"a signed checkpoint of size {size} exists, but the ledger ends at {tree.end}")
+        elif roots.get(size, tree.root()) != root:
+            findings.add(f"the first {size} receipts are not those of the signed checkpoint")
+    for node in tree.nodes():
+        try:
+            if reader.node(tenant_id, node.level, node.offset) != node.hash:
+                findings.add(f"the stored Merkle node ({node.level}, {node.offset}) is wrong")
+        except DragonsError as error:
+            findings.add(error.message)
+    return findings
+
+
+def _check(row: ReceiptRow, parent: str, keys: dict[str, PublicKey], findings: Findings) -> str:
+    at = f"receipt {row.seq}"
+    record = record_of(row)
+    root = sha256_hex(row.header)
+    try:
+        header = decode(Header, row.header)
+    except DragonsError as error:
+        findings.add(f"{at}: {error.message}")
+        return root
+    if header.parent_root != parent:
+        findings.add(f"{at}: parent_root is not the chain_root of receipt {row.seq - 1}")
+    if header.statement_hash != sha256_hex(row.statement):
+        findings.add(f"{at}: its statement was altered")
+    key = keys.get(row.ledger_key_id)
+    if key is None or not is_signed_by(record.header, row.ledger_key_id, key):
+        findings.add(f"{at}: the ledger's signature does not hold")
+    if leaf_hash(record.leaf()) != row.leaf_hash:
+        findings.add(f"{at}: the stored leaf hash is wrong")
+    stored = (row.seq, row.tenant_id, row.receipt_id, row.kind, row.issued_ms)
+    signed = (header.seq, header.tenant_id, header.receipt_id, header.kind.value, parse_time(header.issued_at))
+    if stored != signed or not _columns_hold(row, header, findings):
+        findings.add(f"{at}: the columns it is found by differ from its signed header")
+    return root
+
+
+def _columns_hold(row: ReceiptRow, header: Header, findings: Findings) -> bool:
+    agent = header.agent.partition("@")[0] if isinstance(header.agent, str) else None
+    session = header.session_id if isinstance(header.session_id, str) else None
+    if (row.agent, row.session_id) != (agent, session):
+        return False
+    for name, position, seen in (
+        (agent, header.agent_seq, findings._agents),  # noqa: SLF001 - its own module
+        (session, header.session_position, findings._sessions),  # noqa: SLF001
+    ):
+        if name is not None:
+            if position != seen.get(name, 0):
+                return False
+            seen[name] = seen.get(name, 0) + 1
+    return True
+
+
+def _checkpoints(
+    reader: Reader, tenant_id: str, keys: dict[str, PublicKey], findings: Findings
+) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    note = reader.checkpoint(tenant_id)
+    while note is not None:
+        parsed = parse_note(note).checkpoint
+        if verify_checkpoint(note, tenant_id, list(keys.values())) is None:
+            findings.add(f"the checkpoint of size {parsed.size} is not signed by a ledger key")
+        else:
+            found[parsed.size] = parsed.root
+        note = reader.checkpoint(tenant_id, at_most=parsed.size - 1) if parsed.size > 1 else None
+    return found

@@ -1,0 +1,271 @@
+"""Sessions for threads: `open_session` commits to a goal, `session.action` decides and records.
+
+An action's body runs only after an allow; its receipt is committed on this machine when the body ends
+and sent in the background. Never lets an exception of the agent pass unrecorded, and never swallows it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
+
+from dragons.authority.lease import TTL_SECONDS_DEFAULT
+from dragons.core.clock import Clock, SystemClock
+from dragons.core.errors import DragonsError, InvalidInputError
+from dragons.identity.manifest import Manifest
+from dragons.identity.measure import measure_directory
+from dragons.sdk.action import Action, call_arguments, return_value
+from dragons.sdk.core import SessionCore
+from dragons.sdk.instance import Instance
+from dragons.sdk.launch import Origin, Wanted, attach_again, find_origin
+from dragons.sdk.localstore import LocalStore
+from dragons.sdk.outbox import Drained, drain_outbox
+from dragons.sdk.steps import Steps, run
+from dragons.sdk.transport import Retries, Timeouts, Transport
+from dragons.sdk.upkeep import VIEW_MS, Chore, upkeep_of
+from dragons.sdk.worker import Worker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+FLUSH_SECONDS = 10.0
+DENIALS_MS = 5_000
+BACKGROUND = Timeouts(connect=2.0, read=10.0, write=10.0, pool=2.0)
+_POLL_SECONDS = 0.01
+
+_log = logging.getLogger("dragons.sdk")
+
+
+class Runtime:
+    """An instance at work in this process: its connections and its background thread."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        url, _, clock = instance.place
+        self._near = Transport(url, instance.credential, clock=clock)
+        # Chores are repeated by their schedule, so a failed one makes way for the next at once.
+        self._far = Transport(
+            url, instance.credential, clock=clock, timeouts=BACKGROUND, retries=Retries(attempts=1)
+        )
+        self.upkeep = upkeep_of(instance)
+        self.worker = Worker(self.upkeep, self._far.send, name=instance.instance_id[-8:])
+
+    def run(self, steps: Steps[T]) -> T:
+        """Carry out steps now, in this thread."""
+        return run(steps, self._near.send)
+
+    def end(self) -> Drained:
+        """Stop the background, send the rest, give the lease back where it is kept."""
+        self.worker.stop()
+        drained = self.run(self.instance.end_steps())
+        if drained.waiting:
+            _log.warning("%s receipts wait in %s", drained.waiting, self.instance.place.store.path)
+        return drained
+
+    def close(self) -> None:
+        self.worker.stop()
+        self._near.close()
+        self._far.close()
+
+
+class Session:
+    """An open session. Actions may run in several threads at once."""
+
+    def __init__(self, core: SessionCore, runtime: Runtime) -> None:
+        self._core = core
+        self._runtime = runtime
+
+    @property
+    def session_id(self) -> str:
+        return self._core.session_id
+
+    @property
+    def goal(self) -> str:
+        return self._core.goal
+
+    @property
+    def instance(self) -> Instance:
+        return self._runtime.instance
+
+    @contextmanager
+    def action(
+        self, capability: str, /, *, resource: str = "", arguments: Mapping[str, Any] | None = None
+    ) -> Iterator[Action]:
+        """Do something governed; ActionDenied, before the body runs, when it may not happen."""
+        act = self._core.prepare(capability, resource, arguments)
+        try:
+            self._runtime.run(self._core.begin_steps(act))
+        finally:
+            self._runtime.worker.send_soon()
+        try:
+            yield act
+        except BaseException as error:
+            self._core.finish(act, error)
+            raise
+        else:
+            self._core.finish(act, None)
+        finally:
+            self._runtime.worker.send_soon()
+
+    def governed(self, capability: str, /, *, resource: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """A decorator: every call is an action with the call's arguments and its plain return value."""
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            @functools.wraps(function)
+            def governed_call(*args: P.args, **kwargs: P.kwargs) -> R:
+                named = call_arguments(function, args, kwargs)
+                place = resource or function.__qualname__
+                with self.action(capability, resource=place, arguments=named) as act:
+                    value = function(*args, **kwargs)
+                    result = return_value(value)
+                    if result is not None:
+                        act.set_result(result)
+                    return value
+
+            return governed_call
+
+        return decorate
+
+    @contextmanager
+    def delegate(
+        self,
+        agent: Path | str | Manifest,
+        /,
+        *,
+        scope: Sequence[str],
+        goal: str = "",
+        ttl_seconds: int = TTL_SECONDS_DEFAULT,
+    ) -> Iterator[Session]:
+        """A child's session under a part of this lease, with a key of its own."""
+        manifest = agent if isinstance(agent, Manifest) else measure_directory(Path(agent))
+        child = self._runtime.run(self.instance.delegate_steps(manifest, scope, ttl_seconds))
+        core = SessionCore(child, goal or self.goal, scope=scope, parent_session_id=self.session_id)
+        with working(core) as session:
+            yield session
+
+    def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
+        """Wait until everything is acknowledged; False when it is not within the time."""
+        instance, clock = self.instance, self.instance.place.clock
+        until_ms = clock.boot_ms() + int(timeout_seconds * 1000)
+        while instance.place.store.waiting(instance.instance_id):
+            if clock.boot_ms() >= until_ms:
+                return False
+            self._runtime.worker.send_soon()
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+@contextmanager
+def open_session(
+    goal: str | None = None,
+    *,
+    scope: Sequence[str] | None = None,
+    agent_dir: Path | str | None = None,
+    home: Path | str | None = None,
+    url: str = "",
+    delegate_scope: Sequence[str] = (),
+    ttl_seconds: int = TTL_SECONDS_DEFAULT,
+    clock: Clock | None = None,
+) -> Iterator[Session]:
+    """A session for `goal`: under `dragons run` of the launcher's instance, else of a new one.
+
+    Without a goal of its own a program under `dragons run` works in the launcher's session.
+    """
+    wanted = wanted_of(scope, agent_dir, home, url, delegate_scope, ttl_seconds)
+    used = SystemClock() if clock is None else clock
+    origin = find_origin(wanted, used)
+    store = origin.instance.place.store
+    try:
+        if origin.instance.keeps:
+            send_leftovers(store.path, used)
+        with working(core_of(origin, goal, scope), origin) as session:
+            yield session
+    finally:
+        store.close()
+
+
+@contextmanager
+def working(core: SessionCore, origin: Origin | None = None) -> Iterator[Session]:
+    """Open a session, keep its instance up, and end both."""
+    runtime = Runtime(core.instance)
+    runtime.upkeep.add(Chore("denials", functools.partial(_flush_steps, core), lambda: DENIALS_MS), DENIALS_MS)
+    if origin is not None and origin.follower is not None:
+        follow = functools.partial(_follow_steps, origin)
+        runtime.upkeep.add(Chore("follow", follow, lambda: VIEW_MS), VIEW_MS)
+    try:
+        runtime.run(core.open_steps())
+        runtime.worker.start()
+        try:
+            yield Session(core, runtime)
+        except BaseException as error:
+            _end(core, runtime, error)
+            raise
+        else:
+            _end(core, runtime, None)
+    finally:
+        runtime.close()
+
+
+def _end(core: SessionCore, runtime: Runtime, error: BaseException | None) -> None:
+    try:
+        core.close(error)
+    finally:
+        runtime.end()
+
+
+def core_of(origin: Origin, goal: str | None, scope: Sequence[str] | None) -> SessionCore:
+    """The launcher's session when no other goal was given, else a new one beneath it."""
+    if origin.session_id and goal in {None, origin.goal} and scope is None:
+        return SessionCore(origin.instance, origin.goal, shared_session_id=origin.session_id)
+    if goal is None:
+        raise InvalidInputError("goal_missing", "A session needs a goal.", fix="Give open_session a goal.")
+    return SessionCore(origin.instance, goal, scope=scope, parent_session_id=origin.session_id)
+
+
+def wanted_of(  # noqa: PLR0917 - the arguments of `open_session`
+    scope: Sequence[str] | None,
+    agent_dir: Path | str | None,
+    home: Path | str | None,
+    url: str,
+    delegate_scope: Sequence[str],
+    ttl_seconds: int,
+) -> Wanted:
+    """The arguments of `open_session` in their one form."""
+    return Wanted(
+        agent_dir=None if agent_dir is None else Path(agent_dir),
+        home=None if home is None else Path(home),
+        url=url,
+        scope=tuple(scope or ()),
+        delegate_scope=tuple(delegate_scope),
+        ttl_seconds=ttl_seconds,
+    )
+
+
+def send_leftovers(path: Path, clock: Clock) -> Thread:
+    """Send what ended processes left behind, without making this one wait."""
+
+    def send() -> None:
+        with suppress(DragonsError), LocalStore(path) as store:
+            drain_outbox(store, clock)
+
+    thread = Thread(target=send, name="dragons-leftovers", daemon=True)
+    thread.start()
+    return thread
+
+
+def _flush_steps(core: SessionCore) -> Steps[None]:
+    core.flush_denials()
+    yield from ()
+
+
+def _follow_steps(origin: Origin) -> Steps[None]:
+    if origin.follower is not None:
+        attach_again(origin.instance, origin.follower)
+    yield from ()
