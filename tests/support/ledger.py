@@ -79,6 +79,7 @@ class Book:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     session_tails: dict[str, tuple[int, str]] = field(default_factory=dict)
     _names: int = 0
+    _salts: int = 0
     _agent_seqs: dict[str, int] = field(default_factory=dict)
     _keys: dict[tuple[str, KeyRole], LocalSigner] = field(default_factory=dict)
     ledger_name: str = "ledger"
@@ -164,7 +165,8 @@ class Book:
 
     def keep(self, value: dict[str, Any]) -> str:
         """Commit to a payload and store it; returns its hash."""
-        salt = sha256(f"{self.name}/salt/{len(self.payloads)}".encode()).digest()
+        self._salts += 1
+        salt = sha256(f"{self.name}/salt/{self._salts}".encode()).digest()
         payload = commit(value, salt=salt)
         self.payloads[payload.payload_hash] = payload
         return payload.payload_hash
@@ -203,7 +205,7 @@ class Book:
         body = Key(
             tenant_id=self.tenant_id,
             key_id=key.key_id,
-            role=role,
+            role=changes.pop("role_name", role),
             public_key=key.public_key.raw,
             subject=f"{role} of {self.name}",
             roles=roles or [],
@@ -224,7 +226,7 @@ class Book:
             tenant_id=self.tenant_id,
             key_id=key_id,
             revoked_at=self.time(),
-            compromised_since=self.time(),
+            compromised_since=self.time(self.step_ms),
             reason="retired",
         )
         return self.append(

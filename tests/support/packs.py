@@ -23,6 +23,7 @@ from dragons.audit.pack import (
     Line,
     Pack,
     Selection,
+    gap_line,
     open_pack,
     write_pack,
 )
@@ -146,6 +147,11 @@ def export(
         payloads=[] if redacted else payloads_of(book, chosen),
         heartbeats=list(heartbeats),
     )
+
+
+def gap_of(book: Book, seq: int) -> bytes:
+    """The line that stands for one receipt left out."""
+    return gap_line(book.nodes_of([(0, seq)]))
 
 
 def payloads_of(book: Book, chosen: Iterable[Placed]) -> list[Payload]:

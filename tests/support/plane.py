@@ -10,7 +10,7 @@ from dragons.adapters.sql.store import SqlStore
 from dragons.authority.catalogue import CATALOGUE, Catalogue, Entry
 from dragons.authority.dock import DOCK, Dock
 from dragons.authority.revocation import REVOCATION, Revocation, Target
-from dragons.control.append import ClaimReceipt, append_claim
+from dragons.control.append import ClaimReceipt, append_claim, check_claim
 from dragons.control.caller import Caller
 from dragons.control.catalogue import publish_catalogue
 from dragons.control.denials import Refused
@@ -25,7 +25,18 @@ from dragons.control.sweep import sweep
 from dragons.control.versions import activate_version, register_manifest
 from dragons.core.clock import ManualClock, format_time
 from dragons.core.hashing import sha256_hex
-from dragons.core.ids import CLAIM, DOCK as DOCK_PREFIX, REVOCATION as REVOCATION_PREFIX, SESSION, new_id, uuid7_hex
+from dragons.core.ids import (
+    CLAIM,
+    SESSION,
+    new_id,
+    uuid7_hex,
+)
+from dragons.core.ids import (
+    DOCK as DOCK_PREFIX,
+)
+from dragons.core.ids import (
+    REVOCATION as REVOCATION_PREFIX,
+)
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import Envelope, sign
 from dragons.core.vocabulary import Outcome, Risk, Role
@@ -174,7 +185,9 @@ class Tenancy:
         )
         return self.do(revoke, sign(REVOCATION, body, self.operator))  # type: ignore[return-value]
 
-    def ready(self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments", "write:ledger")) -> Manifest:
+    def ready(
+        self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments", "write:ledger")
+    ) -> Manifest:
         """Catalogue, manifest, activation and dock in one go."""
         manifest = make_manifest(agent)
         self.publish()
@@ -248,9 +261,10 @@ class Tenancy:
         return sign(receipt.CLAIM, receipt.Claim(**{**fields, **changes}), agent.signer)  # type: ignore[arg-type]
 
     def append(self, agent: Agent, claim: Envelope) -> ClaimReceipt | Refused:
-        return self.plane.store.write(
-            lambda tx: append_claim(tx, self.issuer, agent.caller, claim)
-        ).result(WAIT_SECONDS)
+        checked = check_claim(agent.caller, claim, agent.signer.public_key)
+        return self.plane.store.write(lambda tx: append_claim(tx, self.issuer, agent.caller, checked)).result(
+            WAIT_SECONDS
+        )
 
     def close(self, agent: Agent, outcome: Outcome = Outcome.COMPLETED) -> Appended:
         lease = agent.grant.lease
@@ -265,17 +279,25 @@ class Tenancy:
             closed_at=self.now,
         )
         envelope = sign(receipt.CLOSING, body, agent.signer)
-        return self.plane.store.write(lambda tx: close_session(tx, agent.caller, envelope)).result(WAIT_SECONDS)
+        return self.plane.store.write(lambda tx: close_session(tx, agent.caller, envelope)).result(
+            WAIT_SECONDS
+        )
 
     def sweep(self, policy: LivenessPolicy | None = None) -> object:
         return self.plane.store.write(
             lambda tx: sweep(
-                tx, self.issuer, self.plane.keyring.ledger(self.tenant_id), self.tenant_id, policy or LivenessPolicy()
+                tx,
+                self.issuer,
+                self.plane.keyring.ledger(self.tenant_id),
+                self.tenant_id,
+                policy or LivenessPolicy(),
             )
         ).result(WAIT_SECONDS)
 
 
-def make_manifest(agent: str = "reconciler", code: bytes = b"print(1)", capabilities: Sequence[str] = ()) -> Manifest:
+def make_manifest(
+    agent: str = "reconciler", code: bytes = b"print(1)", capabilities: Sequence[str] = ()
+) -> Manifest:
     """A manifest of one file."""
     return Manifest(
         agent=agent,

@@ -68,7 +68,7 @@ def work(
 ) -> Sealed:  # fmt: skip
     """One cycle of work: goal → action → evidence → outcome."""
     agent = session.agent
-    number = len(book.placed)
+    number = book.head.next_seq
     evidence = sha256(f"{book.name}/evidence/{number}".encode()).hexdigest()
     body = Claim(
         claim_id=book.new_name("clm"),

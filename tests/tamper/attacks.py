@@ -85,7 +85,11 @@ def changed_field(envelope: Envelope) -> Envelope:
 
 def changed_text(envelope: Envelope) -> Envelope:
     """A time in the statement rewritten in canonical form."""
-    at = envelope.payload.index(b'000Z"') if b'000Z"' in envelope.payload else envelope.payload.index(b'Z"') - 3
+    at = (
+        envelope.payload.index(b'000Z"')
+        if b'000Z"' in envelope.payload
+        else envelope.payload.index(b'Z"') - 3
+    )
     return _with(envelope, payload=envelope.payload[: at + 2] + b"7" + envelope.payload[at + 3 :])
 
 
@@ -107,7 +111,9 @@ def forged(parts: Parts, index: int) -> Parts:
     mine = msgspec.structs.replace(header, seq=header.seq + 1, parent_root=header.chain_root())
     data = encode(mine)
     envelope = resigned(_with(before.header, payload=data))
-    line = record_line(Record(header=envelope, statement=before.statement), selected=is_selected(parts, index))
+    line = record_line(
+        Record(header=envelope, statement=before.statement), selected=is_selected(parts, index)
+    )
     return parts.with_lines([*parts.lines[: at + 1], line, *parts.lines[at + 1 :]])
 
 

@@ -41,7 +41,9 @@ def test_a_changed_pack_statement(parts: Parts, judge: Judge) -> None:
     assert found(judge(parts.with_head(statement=statement)), SIGNER) == ("pack_untrusted", None)
 
 
-@pytest.mark.parametrize("change", [attacks.changed_signature, attacks.changed_keyid, attacks.without_signatures])
+@pytest.mark.parametrize(
+    "change", [attacks.changed_signature, attacks.changed_keyid, attacks.without_signatures]
+)
 def test_a_pack_statement_signed_wrongly(parts: Parts, judge: Judge, change: Callable[[Any], Any]) -> None:
     spoiled = parts.with_head(statement=change(parts.head.statement))
     assert found(judge(spoiled), SIGNER) == ("pack_untrusted", None)
@@ -120,13 +122,17 @@ def test_an_older_checkpoint_as_the_end(parts: Parts, told: Story, judge: Judge)
 
 
 @pytest.mark.parametrize("kind", ["ledger", "session", "window"])
-def test_a_start_checkpoint_of_another_log(four: dict[str, Parts], told: Story, judge: Judge, kind: str) -> None:
+def test_a_start_checkpoint_of_another_log(
+    four: dict[str, Parts], told: Story, judge: Judge, kind: str
+) -> None:
     note = sign_checkpoint(told.book.tenant_id, 9, bytes(32), told.book.ledger)
     assert found(judge(four[kind].with_head(start=note)), INTEGRITY) == ("inconsistent", None)
 
 
 @pytest.mark.parametrize("kind", ["ledger", "session", "window"])
-def test_a_start_checkpoint_by_a_foreign_key(four: dict[str, Parts], told: Story, judge: Judge, kind: str) -> None:
+def test_a_start_checkpoint_by_a_foreign_key(
+    four: dict[str, Parts], told: Story, judge: Judge, kind: str
+) -> None:
     note = sign_checkpoint(told.book.tenant_id, 9, root_at(9, told.book.read_node), FOREIGN)
     assert found(judge(four[kind].with_head(start=note)), SIGNER) == ("checkpoint_untrusted", None)
 
@@ -238,7 +244,9 @@ def test_a_forged_heartbeat(four: dict[str, Parts], told: Story, judge: Judge, s
 
 def test_something_else_as_a_heartbeat(four: dict[str, Parts], told: Story, judge: Judge) -> None:
     digest = HeartbeatDigest(
-        instance_id=told.agent.instance_id, accepted=1, last=sign(PACK, four["session"].pack(), told.agent.signer)
+        instance_id=told.agent.instance_id,
+        accepted=1,
+        last=sign(PACK, four["session"].pack(), told.agent.signer),
     )
     spoiled = replace(four["session"], heartbeats=[digest])
     assert found(judge(spoiled), SIGNER) == ("heartbeat_untrusted", None)

@@ -49,7 +49,9 @@ def test_the_packs_are_valid_as_they_are(parts: Parts, judge: Judge) -> None:
         "header resigned", "header impersonated", "statement byte", "statement field", "statement type",
     ],
 )  # fmt: skip
-def test_an_altered_receipt(parts: Parts, judge: Judge, attack: Attack, question: Question, code: str) -> None:
+def test_an_altered_receipt(
+    parts: Parts, judge: Judge, attack: Attack, question: Question, code: str
+) -> None:
     for index in everywhere(parts):
         report = judge(attack(parts, index))
         assert found(report, question) == (code, index)
@@ -112,7 +114,10 @@ def test_a_dropped_tail(parts: Parts, judge: Judge) -> None:
         report = judge(attacks.truncated(parts, index))
         assert found(report, INTEGRITY) == ("log_truncated", index)
         if _selected_from(parts, index):
-            assert found(report, COMPLETENESS) in {("selection_truncated", index), ("revocation_withheld", index)}
+            assert found(report, COMPLETENESS) in {
+                ("selection_truncated", index),
+                ("revocation_withheld", index),
+            }
 
 
 def test_a_tail_replaced_by_hashes(parts: Parts, told: Story, judge: Judge) -> None:
@@ -122,7 +127,10 @@ def test_a_tail_replaced_by_hashes(parts: Parts, told: Story, judge: Judge) -> N
         report = judge(attack(parts, index))
         assert found(report, INTEGRITY) == ("context_altered", None)
         if _selected_from(parts, index):
-            assert found(report, COMPLETENESS) in {("selection_truncated", index), ("revocation_withheld", index)}
+            assert found(report, COMPLETENESS) in {
+                ("selection_truncated", index),
+                ("revocation_withheld", index),
+            }
 
 
 def test_a_receipt_replaced_by_its_hash(parts: Parts, told: Story, judge: Judge) -> None:

@@ -68,7 +68,7 @@ def test_a_signed_pack_of_an_empty_log(told: Story, judge: Judge) -> None:
 def test_a_forged_root_with_everything_signed_again(judge: Judge) -> None:
     """The same tenant and the same words under the attacker's own keys throughout."""
     theirs, mine = story.short("acme"), Book("acme")
-    mine._keys[("root", KeyRole.ROOT)] = signer_of("mallory/root", KeyRole.ROOT)  # noqa: SLF001
+    mine._keys[("root", KeyRole.ROOT)] = signer_of("mallory/root", KeyRole.ROOT)
     mine.genesis()
     mine.register_key(mine.issuer, "issuer")
     report = judge(packs.export(mine), pin=theirs.book.pin)
@@ -103,7 +103,7 @@ def test_signed_again_with_a_key_and_its_self_made_statement(told: Story, judge:
     mallory = signer_of("mallory/root", KeyRole.ROOT)
     book.register_key(FOREIGN, "ledger", signers=[mallory])
     at = len(book.placed)
-    book._keys[("ledger", KeyRole.LEDGER)] = FOREIGN  # type: ignore[index]  # noqa: SLF001
+    book._keys[("ledger", KeyRole.LEDGER)] = FOREIGN  # type: ignore[index]
     story.publish(book, 2)
     report = judge(packs.export(book), pin=book.pin)
     assert found(report, SIGNER) == ("key_untrusted", at - 1)
@@ -128,15 +128,17 @@ def test_another_tenants_genuine_statement(judge: Judge) -> None:
 
 def test_a_root_statement_with_one_signature_too_many(judge: Judge) -> None:
     book = story.tenant()
-    book.register_key(book.key("op-2", KeyRole.OPERATOR), "operator", ["operator"], signers=[book.root, book.issuer])
+    book.register_key(
+        book.key("op-2", KeyRole.OPERATOR), "operator", ["operator"], signers=[book.root, book.issuer]
+    )
     assert found(judge(packs.export(book), pin=book.pin), SIGNER) == ("key_untrusted", 8)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"role": "ledger"},
-        {"role": "root"},
+        {"role_name": "ledger"},
+        {"role_name": "root"},
         {"key_id": "opk_" + "0" * 32},
         {"key_id": "nonsense"},
         {"public_key": LOW_ORDER},
@@ -268,7 +270,7 @@ def test_a_checkpoint_by_a_revoked_ledger_key(judge: Judge) -> None:
 
 def test_a_header_signed_by_the_issuer(judge: Judge) -> None:
     book = story.tenant()
-    book._keys[("ledger", KeyRole.LEDGER)] = book.issuer  # noqa: SLF001
+    book._keys[("ledger", KeyRole.LEDGER)] = book.issuer
     story.publish(book, 2)
     assert found(judge(packs.export(book), pin=book.pin), SIGNER) == ("ledger_key_untrusted", 8)
 

@@ -32,6 +32,7 @@ from dragons.api.routes import (
     leases,
     ledger,
     manifests,
+    packs,
     ping,
     receipts,
     revocations,
@@ -55,6 +56,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *manifests.OPERATIONS,
     *docks.OPERATIONS,
     *ledger.OPERATIONS,
+    *packs.OPERATIONS,
     *catalogue.OPERATIONS,
     *interventions.OPERATIONS,
     *erasures.OPERATIONS,
@@ -71,8 +73,8 @@ def create_app(backend: Backend, background: Background | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        check_routes(app)
         try:
+            check_routes(app)
             if background is None:
                 yield
             else:

@@ -39,11 +39,16 @@ class Proof(NamedTuple):
 
 
 class Identified(NamedTuple):
-    """A caller; `key` is the key whose possession the request still has to prove, if any."""
+    """A caller; `key` is the key whose possession the request still has to prove, if any.
+
+    `issuer_key_id` issued the caller's workload token: `check_issuer` looks at it in the same view
+    of the store as what the caller asks for.
+    """
 
     caller: Caller
     credential: str
     key: PublicKey | None = None
+    issuer_key_id: str = ""
 
 
 class _Checked(NamedTuple):
@@ -95,23 +100,19 @@ class Authenticator:
         if len(token) > TOKEN_BYTES_MAX:
             raise UnauthenticatedError("token_invalid", "The workload token is malformed.", fix=_FIX)
         digest = sha256(token.encode()).digest()
-        now_ms = self._clock.now_ms()
-        with self._store.read() as reader:
-            checked = self._checked.get(digest) or self._check(reader, token, digest)
-            claims = checked.claims
-            issuer = reader.key(claims.tenant_id, checked.issuer_key_id)
-        if issuer is None or not key_holds(issuer, now_ms):
-            raise UnauthenticatedError(
-                "token_invalid", "The key that issued the workload token has ended.", fix="Launch anew."
-            )
+        checked = self._checked.get(digest)
+        if checked is None:
+            with self._store.read() as reader:
+                checked = self._check(reader, token, digest)
+        claims = checked.claims
         caller = Caller(
             claims.tenant_id,
             Role.INSTANCE,
             instance_id=claims.sub,
             lease_id=claims.lease_id,
-            lapsed=now_ms >= claims.exp * 1000,
+            lapsed=self._clock.now_ms() >= claims.exp * 1000,
         )
-        return Identified(caller, claims.sub, checked.key)
+        return Identified(caller, claims.sub, checked.key, checked.issuer_key_id)
 
     def _check(self, reader: Reader, token: str, digest: bytes) -> _Checked:
         tenant_id = _claimed_tenant(token)
@@ -133,6 +134,15 @@ class Authenticator:
             self._checked.popitem(last=False)
         self._checked[digest] = checked
         return checked
+
+
+def check_issuer(reader: Reader, tenant_id: str, issuer_key_id: str, now_ms: int) -> None:
+    """UnauthenticatedError unless the key that issued a workload token still holds."""
+    issuer = reader.key(tenant_id, issuer_key_id)
+    if issuer is None or not key_holds(issuer, now_ms):
+        raise UnauthenticatedError(
+            "token_invalid", "The key that issued the workload token has ended.", fix="Launch a new instance."
+        )
 
 
 def parse_proof(request: Request, headers: dict[bytes, bytes]) -> Proof:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TypeVar
 
 from dragons.api.bell import Bell
@@ -19,6 +18,8 @@ from dragons.settings import Settings
 
 T = TypeVar("T")
 
+# Exports and examinations that run at the same time.
+WORKERS = 2
 # How long an answer of `check_writable` is good for, so that asking is no way to wear out the disk.
 WRITABLE_MS = 1_000
 
@@ -33,6 +34,7 @@ class Backend:
         self.settings = settings
         self.bell = Bell(settings.feeds_max)
         self._threads = ThreadPoolExecutor(settings.readers, thread_name_prefix="dragons-read")
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="dragons-work")
         self._writable: asyncio.Task[None] | None = None
         self._writable_ms = 0
 
@@ -51,9 +53,9 @@ class Backend:
         with self.store.read() as reader:
             return job(reader)
 
-    async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """The result of `work`, computed in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
+    async def work(self, job: Callable[[Reader], T]) -> T:
+        """As `read`, for what takes long: in threads of its own, or it would hold up the short reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, self.read_now, job)
 
     async def check_writable(self) -> None:
         """StorageError unless the store made a write durable within the last second."""
@@ -68,6 +70,7 @@ class Backend:
         """End open feeds, the threads and the store."""
         self.bell.stop()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._workers.shutdown(wait=True, cancel_futures=True)
         self.store.close()
 
 

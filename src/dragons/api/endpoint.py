@@ -107,7 +107,9 @@ class Dispatcher:
             backend=self._backend,
             authorization=authorization,
             authenticator=self._authenticator,
+            issuer_key_id=who.issuer_key_id,
             proof=possession,
+            key=who.key,
         )
         answer = await operation.handler(call)
         return answer if isinstance(answer, Response) else _Json(_encode(answer))

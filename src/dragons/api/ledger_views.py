@@ -5,14 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from dragons.control.ports import Filter, Reader
+from dragons.control.records import record_of
 from dragons.control.rows import ReceiptRow, SessionRow
 from dragons.core.clock import format_time
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.core.hashing import ZERO, sha256_hex
-from dragons.core.statement import Envelope, Signature, payload_type
 from dragons.evidence.checkpoint import parse_note
 from dragons.evidence.merkle import consistency_proof, inclusion_proof, root_at
-from dragons.evidence.receipt import RECEIPT, Record
 from dragons.wire.base import PAGE_MAX
 from dragons.wire.evidence import (
     Consistency,
@@ -61,22 +60,9 @@ def receipt_detail(reader: Reader, tenant_id: str, receipt_id: str) -> ReceiptDe
     path = inclusion_proof(row.seq, size, lambda level, index: reader.node(tenant_id, level, index))
     return ReceiptDetail(
         view=receipt(row),
-        record=record(row),
+        record=record_of(row),
         statement=_decode(row.statement),
         proof=Proof(leaf_hash=row.leaf_hash.hex(), path=[node.hex() for node in path], checkpoint=note),
-    )
-
-
-def record(row: ReceiptRow) -> Record:
-    """The record whose canonical bytes are the leaf."""
-    signature = Signature(keyid=row.ledger_key_id, sig=row.header_signature)
-    return Record(
-        header=Envelope(payload=row.header, payloadType=payload_type(RECEIPT), signatures=[signature]),
-        statement=Envelope(
-            payload=row.statement,
-            payloadType=row.statement_type,
-            signatures=msgspec.json.decode(row.statement_signatures, type=list[Signature]),
-        ),
     )
 
 

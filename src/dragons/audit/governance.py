@@ -49,8 +49,9 @@ class Governance:
         The caller has seen to it that the lease's key is the one named. Claims, sessions and
         closings leave their signature to the caller; what changes the mandate is checked here.
         """
-        if isinstance(body, Claim):
-            return self._authority(judge_claim(self.mandate, lease, header, body))
+        if type(body) is Claim:
+            wrong = judge_claim(self.mandate, lease, header, body)
+            return None if wrong is None else self._authority(wrong)
         if isinstance(body, Session):
             return self._authority(judge_session(self.mandate, lease, header, body))
         if isinstance(body, Closing):
@@ -69,7 +70,7 @@ class Governance:
         if header.kind is Kind.KEY_REGISTERED:
             wrong = self.trust.admit_key(envelope)
         else:
-            wrong = self.trust.admit_revocation(envelope)
+            wrong = self.trust.admit_revocation(envelope, header.issued_at)
             if wrong is None:
                 key_id = envelope.body(KEY_REVOCATION, KeyRevocation).key_id
                 self.mandate.revoke_operator(key_id, header.issued_at)

@@ -38,7 +38,7 @@ README_FILE = "README.txt"
 HEAD_BYTES_MAX = 4_000_000
 GAP_NODES_MAX = 128
 LINE_BYTES_MAX = 2 * max(RECORD_BYTES_MAX, PAYLOAD_BYTES_MAX)
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 # Level 6 makes packs 8 % smaller and writing them twice as slow; stored ones are five times as large.
 _COMPRESS_LEVEL = 1
 # Where the canonical record, which is the leaf of the Merkle log, lies in the line of a receipt.
@@ -225,10 +225,11 @@ def open_pack(path: Path) -> Iterator[PackReader]:
 def parse_line(data: bytes) -> Line:
     """A line that is either a receipt or a gap; InvalidInputError otherwise."""
     line = decode(Line, data)
-    if isinstance(line.record, _Unset) == isinstance(line.gap, _Unset):
-        raise InvalidInputError("line_malformed", "A line is either a receipt or a gap.")
-    if isinstance(line.record, _Unset) != isinstance(line.selected, _Unset):
-        raise InvalidInputError("line_malformed", "A receipt, and only a receipt, is selected or not.")
+    if line.record is _UNSET:
+        if line.gap is _UNSET or line.selected is not _UNSET:
+            raise InvalidInputError("line_malformed", "A line is a receipt, or a gap that is not selected.")
+    elif line.selected is _UNSET or line.gap is not _UNSET:
+        raise InvalidInputError("line_malformed", "A line is a receipt that is selected or not, or a gap.")
     return line
 
 

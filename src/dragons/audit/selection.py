@@ -8,6 +8,8 @@ from dragons.audit.verdicts import Fault
 from dragons.core.errors import InvalidInputError
 from dragons.evidence.receipt import Header
 
+_NOT_COUNTED = "it belongs to the selection but is not counted in it"
+
 
 class SelectionCheck:
     """Follows the receipts of one pack against what its signed statement says was selected."""
@@ -32,17 +34,16 @@ class SelectionCheck:
     def follow(self, header: Header, index: int, previous: int, *, selected: bool) -> Fault | None:
         """The next receipt; `previous` is the seq of the pack's receipt before it."""
         seq = header.seq
-        if selected is not (self._all or selects(self._selection, header)):
-            if selected:
-                return Fault("receipt_foreign", "it does not belong to the selection", index, seq)
-            return Fault(
-                "receipt_missing", "it belongs to the selection but is not counted in it", index, seq
-            )
+        if self._all:
+            position: int | None = seq
+        else:
+            if fault := self._foreign(header, index, previous, selected=selected):
+                return fault
+            position = position_of(self._selection, header)
         if not selected:
-            return None
+            return Fault("receipt_missing", _NOT_COUNTED, index, seq) if self._all else None
         first = self.selected == 0
         self.selected += 1
-        position = seq if self._all else position_of(self._selection, header)
         expected, self._next = self._next, (self._next if position is None else position) + 1
         self._last_seq = seq
         if position != expected:
@@ -51,13 +52,15 @@ class SelectionCheck:
             return Fault("window_edge", f"receipt {seq - 1}, before the window, is not shown", index, seq)
         return None
 
-    def follow_edge(self, header: Header, index: int, previous: int) -> Fault | None:
-        """The receipt after a window's last: it shows that the window was not cut short."""
-        if not self._window or previous != self._last_seq or header.seq == previous + 1:
+    def _foreign(self, header: Header, index: int, previous: int, *, selected: bool) -> Fault | None:
+        seq = header.seq
+        if self._window and not selected and previous == self._last_seq >= 0 and seq != previous + 1:
+            return Fault("window_edge", f"receipt {previous + 1}, after the window, is not shown", index, seq)
+        if selected is selects(self._selection, header):
             return None
-        return Fault(
-            "window_edge", f"receipt {previous + 1}, after the window, is not shown", index, header.seq
-        )
+        if selected:
+            return Fault("receipt_foreign", "it does not belong to the selection", index, seq)
+        return Fault("receipt_missing", _NOT_COUNTED, index, seq)
 
     def end(self, index: int, last_seq: int) -> Fault | None:
         """What is missing when the lines have ended; `last_seq` is that of the last receipt."""

@@ -45,9 +45,9 @@ class Sessions:
     def follow(self, header: Header, chain_root: str, index: int) -> Fault | None:
         """Take in the next receipt of a session; returns the break in it, if any."""
         session_id, position = header.session_id, header.session_position
-        if isinstance(session_id, msgspec.UnsetType):
+        if session_id is msgspec.UNSET:
             return None
-        if isinstance(position, msgspec.UnsetType):
+        if position is msgspec.UNSET:
             return Fault("session_gap", f"{session_id} without a position", index, header.seq)
         state = self.open.get(session_id)
         fault = self._break(header, position, state, index)

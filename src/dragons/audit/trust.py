@@ -94,30 +94,37 @@ class Trust:
         self.keys[body.key_id] = TrustedKey(key, role, body.not_before, body.not_after, frozenset(body.roles))
         return None
 
-    def admit_revocation(self, envelope: Envelope) -> str | None:
-        """Take in the end of a key; returns what is wrong with it, None when it is accepted."""
+    def admit_revocation(self, envelope: Envelope, at: str) -> str | None:
+        """Take in the end of a key, recorded `at`; returns what is wrong with it, None when accepted.
+
+        From `at` on nothing that the key signs counts, and what it signed since it was compromised
+        does not count either.
+        """
         body = envelope.body("key-revocation", KeyRevocation)
         if wrong := self._not_by_root(envelope, body.tenant_id, {self.root_id}):
             return wrong
         if body.key_id not in self.keys:
             return f"{body.key_id} is not a registered key"
         entry = self.keys[body.key_id]
-        entry.compromised_since = min(entry.compromised_since, body.compromised_since, body.revoked_at)
+        entry.compromised_since = min(entry.compromised_since, body.compromised_since)
+        entry.not_after = min(entry.not_after, at)
         return None
 
     def signer(self, envelope: Envelope, role: KeyRole, time: str) -> TrustedKey | str:
         """The trusted key that is the envelope's one signer, or what is wrong. Checks no signature."""
-        if len(envelope.signatures) != 1:
-            return f"it carries {len(envelope.signatures)} signatures instead of one"
-        key_id = envelope.signatures[0].keyid
+        signatures = envelope.signatures
+        if len(signatures) != 1:
+            return f"it carries {len(signatures)} signatures instead of one"
+        key_id = signatures[0].keyid
         entry = self.keys.get(key_id)
         if entry is None or entry.role is not role:
             return f"{key_id} is no {role.name.lower()} key that the pinned root vouches for"
-        if not entry.holds_at(time):
+        if not (entry.not_before <= time < entry.not_after and time < entry.compromised_since):
             return f"{key_id} was not valid at {time}"
         if role is KeyRole.OPERATOR and not entry.roles & SIGNING_ROLES:
             return f"{key_id} may not sign for the tenant"
-        entry.last_use = max(entry.last_use, time)
+        if time > entry.last_use:
+            entry.last_use = time
         return entry
 
     def ledger_keys(self, time: str = "") -> list[PublicKey]:

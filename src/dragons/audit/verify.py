@@ -106,6 +106,7 @@ class Verification:
         self.asked = asked
         self.report = Report(pinned=pin)
         self.pack = reader.head.statement.body(PACK, Pack)
+        self._tenant_id = self.pack.tenant_id
         self.governance = Governance(pin)
         self.sessions = Sessions(partial=self.pack.selection.kind == "window")
         self.selection = SelectionCheck(self.pack)
@@ -156,14 +157,15 @@ class Verification:
         try:
             line = parse_line(data)
             record = line.record
-            if isinstance(record, msgspec.UnsetType):
+            if record is msgspec.UNSET:
                 self._gap(data, line.gap or [], index)
                 return
-            selected = line.selected is True
-            if not selected:
+            # The leaf of the Merkle log is the canonical record: a part of the line, not encoded again.
+            if line.selected is True:
+                self._receipt(record, data[RECORD_START:-RECORD_END_SELECTED], index, selected=True)
+            else:
                 self.context.update(data + b"\n")
-            end = RECORD_END_SELECTED if selected else RECORD_END_UNSELECTED
-            self._receipt(record, data[RECORD_START:-end], index, selected=selected)
+                self._receipt(record, data[RECORD_START:-RECORD_END_UNSELECTED], index, selected=False)
         except DragonsError as error:
             self.fail(Question.INTEGRITY, Fault("malformed", error.code, index))
         self.report.receipts = index + 1
@@ -185,33 +187,34 @@ class Verification:
         chain_root = sha256(envelope.payload).hexdigest()
         self._chain(header, statement, chain_root, leaf, index)
         self._header_signature(envelope, statement, header, index)
-        if isinstance(header.revocation_seq, int):
+        if header.revocation_seq is not msgspec.UNSET:
             if header.revocation_seq != self.revocations:
                 self.fail(Question.COMPLETENESS, Fault(
                     "revocation_withheld", f"revocation {self.revocations} is missing", index, seq))  # fmt: skip
             self.revocations = header.revocation_seq + 1
-        self.fail(Question.COMPLETENESS, self.selection.follow_edge(header, index, previous))
-        self.fail(Question.COMPLETENESS, self.selection.follow(header, index, previous, selected=selected))
+        if fault := self.selection.follow(header, index, previous, selected=selected):
+            self.fail(Question.COMPLETENESS, fault)
         if selected:
-            self.fail(Question.COMPLETENESS, self.sessions.follow(header, chain_root, index))
-            if isinstance(header.payload_hash, str):
-                self.fail(Question.REDACTION, self.payloads.follow(header, index))
+            if fault := self.sessions.follow(header, chain_root, index):
+                self.fail(Question.COMPLETENESS, fault)
+            if header.payload_hash is not msgspec.UNSET and (fault := self.payloads.follow(header, index)):
+                self.fail(Question.REDACTION, fault)
         body = self._statement(statement, header, index)
         if body is not None:
             self._follow_body(header, body, index)
 
     def _chain(self, header: Header, statement: Envelope, chain_root: str, leaf: bytes, index: int) -> None:
         seq, end = header.seq, self.tree.end
-        if header.tenant_id != self.pack.tenant_id:
+        if header.tenant_id != self._tenant_id:
             self.fail(Question.INTEGRITY, Fault("tenant_mismatch", header.tenant_id, index, seq))
-        if seq != end:
+        elif seq != end:
             self.fail(Question.INTEGRITY, Fault(
                 "seq_broken", f"receipt {seq} stands where {end} belongs", index, seq))  # fmt: skip
-        else:
+        elif seq == self.last_seq + 1 and header.parent_root != self._last_root:
+            self.fail(Question.INTEGRITY, Fault(
+                "chain_broken", "parent_root is not the previous receipt's chain_root", index, seq))  # fmt: skip
+        if seq == end:
             self.tree.append(leaf_hash(leaf))
-            if seq == self.last_seq + 1 and header.parent_root != self._last_root:
-                self.fail(Question.INTEGRITY, Fault(
-                    "chain_broken", "parent_root is not the previous receipt's chain_root", index, seq))  # fmt: skip
         if header.statement_hash != sha256(statement.payload).hexdigest():
             self.fail(Question.INTEGRITY, Fault(
                 "statement_altered", "statement_hash is not the statement's", index, seq))  # fmt: skip
@@ -243,7 +246,7 @@ class Verification:
                 "statement_kind", f"{header.kind} carries {envelope.payloadType[:80]}", index, header.seq))  # fmt: skip
             return None
         body = decode(kind.document, envelope.payload)
-        if body.tenant_id != self.pack.tenant_id:  # type: ignore[attr-defined]  # every kind in STATEMENTS has one
+        if body.tenant_id != self._tenant_id:  # type: ignore[attr-defined]  # every kind in STATEMENTS has one
             self.fail(Question.INTEGRITY, Fault("tenant_mismatch", "in the statement", index, header.seq))
             return None
         if field := contradiction(header, body):
@@ -260,7 +263,7 @@ class Verification:
         return body
 
     def _by_instance(self, envelope: Envelope, header: Header, body: Document, index: int) -> Wrong | None:
-        lease_id: str = body.parent_lease_id if isinstance(body, Delegation) else body.lease_id  # type: ignore[attr-defined]
+        lease_id: str = body.lease_id if type(body) is not Delegation else body.parent_lease_id  # type: ignore[attr-defined]
         lease = self.governance.mandate.leases.get(lease_id)
         if lease is None:
             return Question.AUTHORITY, "lease_missing", lease_id

@@ -128,7 +128,13 @@ def _mapping(node: Any, source: str, faults: list[str], *, where: str) -> dict[s
 def _scalar(node: Any) -> object:  # noqa: ANN401
     if not isinstance(node, yaml.ScalarNode):
         return None
-    value: object = yaml.SafeLoader("").construct_object(node) if node.tag != "tag:yaml.org,2002:str" else node.value
+    if node.tag == "tag:yaml.org,2002:str":
+        return str(node.value)
+    try:
+        value: object = yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError):
+        # PyYAML raises all of these for scalars that don't fit their tag; the field's own check names the line.
+        return None
     return value
 
 

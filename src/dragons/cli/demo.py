@@ -70,7 +70,8 @@ def find_example(start: Path = Path(__file__)) -> Path:
     for place in (*start.resolve().parents, Path.cwd(), *Path.cwd().parents):
         example = place / "examples" / "reconciler"
         if (example / "agent.yaml").is_file() and (place / "pyproject.toml").is_file():
-            return example
+            # Shown in commands: short where the demo is started in the checkout.
+            return example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example
     raise NotFoundError(
         "example_missing",
         "The demo governs examples/reconciler, which only a checkout of the repository has.",
@@ -167,7 +168,7 @@ class Story:
         changed.write_text(changed.read_text(encoding="utf-8") + "# one harmless line\n", encoding="utf-8")
         refused = stage.dragons(*self._run(copy), expected=Exit.IDENTITY)
         stage.expect(_CHANGED_FILE in refused.stderr, f"the refusal does not name {_CHANGED_FILE}")
-        stage.say("  Nothing ran. The refusal names the file, and it is on the record.")
+        stage.say("  Nothing ran, and the refusal names the file.")
 
     def export(self) -> None:
         self.stage.title("The evidence of the session becomes one file")
@@ -209,7 +210,7 @@ class Story:
         scope = [word for name in SCOPE for word in ("--scope", name)]
         return [
             "run", "--agent", "reconciler", "--goal", "reconcile payments for statement.xml",
-            *scope, "--ttl", "15m", "--dir", str(folder), *more, "--",
-            "python", "agent.py", "--statement", str(data / "statement.xml"),
+            *scope, "--ttl", "15m", *more, "--",
+            "python", str(folder / "agent.py"), "--statement", str(data / "statement.xml"),
             "--payments", str(data / "payments.db"), "--out", str(self.work / "out"), "--also-notify",
         ]  # fmt: skip

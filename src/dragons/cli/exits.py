@@ -57,6 +57,17 @@ SHORT_MEANINGS: dict[Exit, str] = {
     Exit.IDENTITY: "refused identity",
 }
 
+# What helps where an error brings no remedy of its own.
+_USUAL_FIXES: dict[int, str] = {
+    Exit.NO: "Look at what is recorded; `dragons receipts list` shows the newest.",
+    Exit.USAGE: "Correct the input; the command's --help shows an example.",
+    Exit.NOT_FOUND: "Check the name; the `list` command of its noun shows what exists.",
+    Exit.NOT_ALLOWED: "Use a token that may: `dragons tokens list` shows the roles.",
+    Exit.UNREACHABLE: "Try again in a moment; `dragons doctor` looks deeper.",
+    Exit.STORAGE: "Run `dragons doctor` on the control plane's machine.",
+    Exit.IDENTITY: "Register and activate what you want to run: `dragons manifests register DIR --activate`.",
+}
+
 # The program was measured, and it is not what was authorized.
 IDENTITY_CODES = frozenset({Reason.MANIFEST_UNRECORDED, Reason.MANIFEST_MISMATCH, Reason.VERSION_INACTIVE})
 # What the SDK says when no answer came; a proxy's 502 and 504 mean the same.
@@ -92,7 +103,8 @@ class Failure(NamedTuple):
 def failure_of(error: DragonsError | OSError) -> Failure:
     """How `error` is told."""
     if isinstance(error, DragonsError):
-        return Failure(error.code, error.message, error.fix, exit_of(error))
+        code = exit_of(error)
+        return Failure(error.code, error.message, error.fix or _USUAL_FIXES[code], code)
     if isinstance(error, FileNotFoundError):
         return Failure("file_missing", f"There is no {error.filename}.", "Check the path.", Exit.NOT_FOUND)
     place = f"{error.filename}: " if error.filename else ""

@@ -16,6 +16,7 @@ import typer
 import dragons
 from dragons.cli import (
     agents,
+    bench,
     capabilities,
     demo,
     docks,
@@ -25,12 +26,14 @@ from dragons.cli import (
     leases,
     ledger,
     manifests,
+    packs,
     receipts,
     sessions,
     tokens,
     up,
     verify,
 )
+from dragons.cli import run as run_command
 from dragons.cli.context import DEFAULT_HOME, DEFAULT_URL, Globals
 from dragons.cli.exits import SHORT_MEANINGS, Exit, Failure, tell
 
@@ -93,9 +96,9 @@ def _program(
 
 
 for _module in (
-    demo, init, up, doctor,
+    demo, init, up, run_command, doctor, bench,
     capabilities, manifests, agents, docks, leases, keys, tokens,
-    verify, sessions, receipts, ledger,
+    verify, packs, sessions, receipts, ledger,
 ):  # fmt: skip
     _module.register(app)
 

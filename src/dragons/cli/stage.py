@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dragons.cli.output import console
@@ -122,19 +123,29 @@ class Stage:
             self.say(f"  (exit code {done.returncode})")
         return done
 
-    def _show(self, program: str, words: list[str] | tuple[str, ...]) -> None:
-        """The command as a person would type it, one option a line where it is long."""
+    def _show(self, program: str, words: Sequence[str]) -> None:
+        """The command as a person could paste it, an option and its value never on different lines."""
         lines = [f"  $ {program}"]
-        for word in words:
-            quoted = shlex.quote(word)
-            if len(lines[-1]) + len(quoted) > _width() and (
-                word.startswith("--") or not lines[-1].endswith("=")
-            ):
+        for piece in pieces(words):
+            if len(lines[-1]) + len(piece) + 3 > _width():
                 lines[-1] += " \\"
                 lines.append("     ")
-            lines[-1] += f" {quoted}"
+            lines[-1] += f" {piece}"
         for line in lines:
             console().print(line, style="cyan", markup=False, highlight=False, soft_wrap=True)
+
+
+def pieces(words: Sequence[str]) -> list[str]:
+    """Quoted words; an option together with the value that follows it."""
+    found: list[str] = []
+    for word in words:
+        quoted = shlex.quote(word)
+        before = found[-1] if found else ""
+        if before.startswith("--") and before != "--" and " " not in before and not word.startswith("--"):
+            found[-1] = f"{before} {quoted}"
+        else:
+            found.append(quoted)
+    return found
 
 
 _DRAGONS = [sys.executable, "-m", "dragons.cli"]

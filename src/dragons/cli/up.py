@@ -55,7 +55,11 @@ def up(
     announcer.start()
     from dragons.compose import serve
 
-    serve(settings)
+    try:
+        serve(settings)
+    except KeyboardInterrupt:
+        # Ctrl-C is how a person ends it; everything was closed before this arrives.
+        cli.printer.note("The control plane is stopped.")
 
 
 def remember_url(cli: Cli, url: str) -> None:

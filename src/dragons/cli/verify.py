@@ -81,6 +81,7 @@ def verify(
     )
     value = report.to_json()
     if replay:
+        # `replay` itself verifies first, with the functions below.
         from dragons.cli.replay import replay_steps, tell_replay
 
         if cli.printer.as_json:

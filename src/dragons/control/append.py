@@ -18,7 +18,7 @@ from dragons.control.rows import ReceiptRow
 from dragons.control.standing import Ended, Standing, about, ended, standing_of
 from dragons.control.statements import take_instance_statement
 from dragons.core.clock import format_time, parse_time
-from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError
+from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from dragons.core.hashing import sha256_hex
 from dragons.core.ids import CLAIM as CLAIM_PREFIX
 from dragons.core.ids import check_id
@@ -40,12 +40,27 @@ class ClaimReceipt(NamedTuple):
     known: bool
 
 
+class CheckedClaim(NamedTuple):
+    """A claim whose signature by `key` held. Checked outside the writer, whose time is everybody's."""
+
+    body: Claim
+    statement: Envelope
+    key: PublicKey
+
+
+def check_claim(caller: Caller, statement: Envelope, key: PublicKey) -> CheckedClaim:
+    """The claim when the caller's instance signed it with `key`; ForbiddenError otherwise."""
+    return CheckedClaim(take_instance_statement(caller, statement, CLAIM, Claim, key), statement, key)
+
+
 def append_claim(
-    tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope
+    tx: Transaction, issuer: Signer, caller: Caller, claim: CheckedClaim
 ) -> ClaimReceipt | Refused:
     """The receipt for a claim, or why the work had no authority (on the record as a denial)."""
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
-    body = take_instance_statement(caller, statement, CLAIM, Claim, _key(tx, standing))
+    body, statement, key = claim
+    if key.raw != standing.instance.public_key:
+        raise ForbiddenError("signature_invalid", "The claim was not signed by the instance's key.")
     known = tx.receipt_by_claim(caller.tenant_id, body.claim_id)
     if known is not None:
         return _again(known, body, statement)
@@ -72,11 +87,6 @@ def append_claim(
         header["corrects"] = body.corrects
     appended = tx.append(caller.tenant_id, Kind.WORK, statement, header, claim_id=body.claim_id)
     return ClaimReceipt(body.claim_id, appended, late, known=False)
-
-
-def _key(tx: Transaction, standing: Standing) -> PublicKey:
-    raw = standing.instance.public_key
-    return tx.remember(("key", raw.hex()), 60_000, lambda: PublicKey(raw))
 
 
 def _again(known: ReceiptRow, body: Claim, statement: Envelope) -> ClaimReceipt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dragons.authority.catalogue import CATALOGUE, Catalogue
 from dragons.control.caller import Caller
 from dragons.control.ports import Appended, Reader, Transaction
@@ -37,6 +39,12 @@ def current_catalogue(reader: Reader, tenant_id: str) -> Catalogue | None:
 
 
 def risks(reader: Reader, tenant_id: str) -> dict[str, Risk]:
-    """The risk of every capability that the tenant knows."""
-    catalogue = current_catalogue(reader, tenant_id)
-    return {} if catalogue is None else {name: e.risk for name, e in catalogue.capabilities.items()}
+    """The risk of every capability that the tenant knows; not to be changed by the caller."""
+    row = reader.catalogue(tenant_id)
+    return {} if row is None else _risks(row.statement)
+
+
+@lru_cache(maxsize=256)
+def _risks(statement: bytes) -> dict[str, Risk]:
+    body = parse_envelope(statement).body(CATALOGUE, Catalogue)
+    return {name: entry.risk for name, entry in body.capabilities.items()}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dragons.core.errors import InvalidInputError
 from dragons.core.keys import SIGNATURE_BYTES, PublicKey, Signer
+from dragons.evidence.merkle import HASH_BYTES
 
 ORIGIN_PREFIX = "dragons/"
 NOTE_BYTES_MAX = 64 * 1024
@@ -81,8 +82,9 @@ def cosign(note: str, name: str, witness: Signer, timestamp_seconds: int) -> str
 
 def parse_note(note: str) -> Note:
     """The note's parts; InvalidInputError when it is no checkpoint. Checks no signature."""
-    if len(note.encode()) > NOTE_BYTES_MAX:
-        raise _malformed(f"it is larger than {NOTE_BYTES_MAX} bytes")
+    data = note.encode(errors="replace")
+    if len(data) > NOTE_BYTES_MAX or data.decode() != note:
+        raise _malformed(f"it is larger than {NOTE_BYTES_MAX} bytes or no UTF-8")
     text, separator, tail = note.rpartition("\n\n")
     lines = tail.split("\n")
     if not separator or lines[-1] != "" or not 1 <= len(lines) - 1 <= LINES_MAX:
@@ -94,7 +96,10 @@ def parse_note(note: str) -> Note:
     origin, size, root = body
     if not (size.isascii() and size.isdigit()) or (size != "0" and size.startswith("0")) or len(size) > 16:  # noqa: PLR2004 - 2^53 has 16 digits
         raise _malformed("its size is not a decimal number")
-    return Note(f"{text}\n".encode(), signatures, Checkpoint(origin, int(size), _b64(root, "root")))
+    root_hash = _b64(root, "root")
+    if len(root_hash) != HASH_BYTES:
+        raise _malformed(f"its root has {len(root_hash)} bytes instead of {HASH_BYTES}")
+    return Note(f"{text}\n".encode(), signatures, Checkpoint(origin, int(size), root_hash))
 
 
 def verify_checkpoint(note: str, tenant_id: str, ledger_keys: list[PublicKey]) -> Checkpoint | None:

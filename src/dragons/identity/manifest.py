@@ -6,6 +6,7 @@ file order, modification times, or where the checkout lies.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -95,10 +96,21 @@ def check_path(path: str) -> None:
 
 def difference(recorded: Manifest, measured: Manifest) -> Difference:
     """What someone has to look at when `measured` is not `recorded`."""
-    before = {f.path: f.sha256 for f in recorded.code} | {f"config {f.path}": f.sha256 for f in recorded.config}
-    after = {f.path: f.sha256 for f in measured.code} | {f"config {f.path}": f.sha256 for f in measured.config}
-    changed = sorted(path for path in before.keys() & after.keys() if before[path] != after[path])
+    before, after = _digests(recorded), _digests(measured)
+    changed = _names(place for place in before.keys() & after.keys() if before[place] != after[place])
     for field in ("agent", "capabilities", "entrypoint", "image"):
         if getattr(recorded, field) != getattr(measured, field):
             changed.append(f"the {field}")
-    return Difference(sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys()), changed)
+    return Difference(_names(after.keys() - before.keys()), _names(before.keys() - after.keys()), changed)
+
+
+def _digests(manifest: Manifest) -> dict[tuple[str, str], str]:
+    return {
+        (kind, file.path): file.sha256
+        for kind, files in (("", manifest.code), ("config ", manifest.config))
+        for file in files
+    }
+
+
+def _names(places: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(kind + path for kind, path in places)

@@ -2,7 +2,8 @@
 
 The exclusion rule, in order: version-control folders, caches and virtual environments
 (`ALWAYS_EXCLUDED`), what `.gitignore` files in the tree ignore, and the patterns that the agent's
-own `agent.yaml` excludes. Everything else counts. Symbolic links may not leave the root; their
+own `agent.yaml` excludes. Everything else counts, and so do `.gitignore` files and `agent.yaml`
+themselves. Symbolic links may not leave the root; their
 target's contents are measured.
 """
 
@@ -65,14 +66,17 @@ def load_description(path: Path) -> Description:
 def measure_directory(root: Path) -> Manifest:
     """The manifest of the agent described by `root/agent.yaml`."""
     description = load_description(root / DESCRIPTION_FILE)
-    config_rule = pathspec.GitIgnoreSpec.from_lines(description.config)
+    config_rules = [(pattern, _rule([pattern], root / DESCRIPTION_FILE)) for pattern in description.config]
+    unmatched = set(description.config)
     code: list[FileDigest] = []
     config: list[FileDigest] = []
     for path in walk(root, description.exclude):
-        (config if config_rule.match_file(path) else code).append(digest_file(root, path))
-    if description.config and not config:
+        matching = {pattern for pattern, rule in config_rules if rule.match_file(path)}
+        unmatched -= matching
+        (config if matching else code).append(digest_file(root, path))
+    if unmatched:
         raise InvalidInputError(
-            "config_missing", f"No file in {root} matches the declared config {description.config}."
+            "config_missing", f"No file in {root} matches the declared config {sorted(unmatched)}."
         )
     return _manifest(description.agent, code, config, description)
 
@@ -88,7 +92,7 @@ def measure_program(agent: str, program: Path, arguments: Sequence[str], capabil
 
 def walk(root: Path, exclude: Sequence[str]) -> Iterator[str]:
     """Relative paths of the files that count, sorted; InvalidInputError when there are too many."""
-    always = pathspec.GitIgnoreSpec.from_lines([*ALWAYS_EXCLUDED, *exclude])
+    always = _rule([*ALWAYS_EXCLUDED, *exclude], root / DESCRIPTION_FILE)
     found = sorted(_walk(root, "", [("", always)]))
     if len(found) > FILES_MAX:
         raise InvalidInputError(
@@ -121,11 +125,13 @@ def _walk(root: Path, folder: str, rules: list[tuple[str, pathspec.GitIgnoreSpec
     ignore = here / ".gitignore"
     if ignore.is_file():
         lines = ignore.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        rules = [*rules, (folder, pathspec.GitIgnoreSpec.from_lines(lines))]
+        rules = [*rules, (folder, _rule(lines, ignore))]
     with os.scandir(here) as entries:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if _excluded(path, rules, is_folder=entry.is_dir(follow_symlinks=False)):
+            # What decides on exclusion is itself always measured: otherwise code could hide behind it.
+            decides = entry.name == ".gitignore" or path == DESCRIPTION_FILE
+            if not decides and _excluded(path, rules, is_folder=entry.is_dir(follow_symlinks=False)):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(root, path, rules)
@@ -137,6 +143,13 @@ def _walk(root: Path, folder: str, rules: list[tuple[str, pathspec.GitIgnoreSpec
                 )
             elif entry.is_file():
                 yield path
+
+
+def _rule(patterns: Sequence[str], source: Path) -> pathspec.GitIgnoreSpec:
+    try:
+        return pathspec.GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise InvalidInputError("pattern_malformed", f"{source}: {error}.", fix="Correct the pattern.") from error
 
 
 def _excluded(path: str, rules: list[tuple[str, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:

@@ -14,7 +14,9 @@ from typing import Annotated
 import msgspec
 
 from dragons.authority.decide import Now
-from dragons.core.errors import InvalidInputError
+from dragons.authority.lease import LEASE, Lease
+from dragons.core.clock import parse_time
+from dragons.core.errors import DragonsError, InvalidInputError, NotFoundError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.sdk.authority import Span
 from dragons.sdk.home import read_secret, write_secret
@@ -72,6 +74,20 @@ def read_attachment(path: Path) -> Attachment:
 def write_attachment(path: Path, attachment: Attachment) -> None:
     """Replace the file in one step."""
     write_secret(path, msgspec.json.encode(attachment))
+
+
+def sweep_attachments(folder: Path, now_ms: int) -> None:
+    """Delete what launchers left behind that were killed: files whose lease is over."""
+    for path in folder.glob("*.json") if folder.is_dir() else ():
+        try:
+            lease = read_attachment(path).granted.lease.body(LEASE, Lease)
+            over = parse_time(lease.expires_at) <= now_ms
+        except NotFoundError:
+            continue
+        except DragonsError:
+            over = True
+        if over:
+            path.unlink(missing_ok=True)
 
 
 class Follower:

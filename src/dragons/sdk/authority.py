@@ -23,6 +23,16 @@ from dragons.core.statement import Envelope, check_shape, is_signed_by
 from dragons.core.vocabulary import OrganismState, Reason, Risk
 from dragons.wire.authority import Granted
 
+# Denials of an action, or of this moment, that say nothing about the lease as a whole.
+_PASSING = frozenset(
+    {
+        Reason.CAPABILITY_NOT_LEASED,
+        Reason.CLOCK_JUMPED,
+        Reason.LEASE_NOT_YET_VALID,
+        Reason.AUTHORITY_STALE,
+    }
+)
+
 
 class Span(NamedTuple):
     """Both clocks when a request was sent, and CLOCK_BOOTTIME when its answer had come."""
@@ -62,14 +72,31 @@ class Authority:
 
     def authorize(self, capability: str) -> Allow | Deny:
         """Allow or deny an action on what is known here and now."""
-        if self._blocked:
-            return next(iter(self._blocked.values()))
+        blocked = self._blocked
+        if blocked:
+            return next(iter(blocked.values()))
         facts, clock = self._facts, self._clock
         if facts is None:
             return Deny(Reason.LEASE_MISSING, "the instance holds no lease")
         return decide(
             capability, facts[0], facts[1], Now(clock.now_ms(), clock.boot_ms()), online=False
         )
+
+    def over(self) -> Deny | None:
+        """Why the instance has no authority any more, None while it has, or only waits for news."""
+        facts, clock = self._facts, self._clock
+        if facts is None:
+            return Deny(Reason.LEASE_MISSING, "the instance holds no lease")
+        held, known = facts
+        now = read_now(clock)
+        if now.wall_ms >= held.expires_ms or now.boot_ms >= held.boot_deadline_ms:
+            return Deny(Reason.LEASE_EXPIRED, held.lease_id)
+        # News that is late ends nothing by itself: the lease does.
+        current = replace(known, as_of_boot_ms=now.boot_ms)
+        for denied in (*self._blocked.values(), decide("", held, current, now, online=True)):
+            if isinstance(denied, Deny) and denied.reason not in _PASSING:
+                return denied
+        return None
 
     def plane_ms(self) -> int:
         """The control plane's time, as it told it with the newest grant, counted on by CLOCK_BOOTTIME."""
@@ -109,7 +136,7 @@ class Authority:
                 # Nothing is fresh before a whole view of the revocations says so.
                 as_of_boot_ms=-(1 << 53) if before is None else before.as_of_boot_ms,
             )
-            self._blocked.pop("renewal", None)
+            self._block("renewal", "")
             self._take_view(view, span)
 
     def take_view(self, envelope: Envelope, span: Span) -> bool:
@@ -118,15 +145,19 @@ class Authority:
             raise _invalid("a view of the revocations came before the lease")
         view = _checked_view(envelope, self._issuer, self._lease.tenant_id)
         with self._lock:
-            self._blocked.pop("view", None)
+            self._block("view", "")
             return self._take_view(view, span)
 
-    def take_signal(self, state: str, epoch: int, refused: str) -> None:
-        """What the control plane answered to a heartbeat: state, epoch, and why it did not count."""
+    def take_state(self, state: str, epoch: int) -> None:
+        """What the control plane makes of the instance, and the epoch of its dispatch."""
         with self._lock:
             if self._facts is not None and state in set(OrganismState):
                 held, before = self._facts
                 self._facts = held, replace(before, state=OrganismState(state), epoch=epoch or before.epoch)
+
+    def take_answer(self, refused: str) -> None:
+        """Why a heartbeat did not count; empty when it did."""
+        with self._lock:
             self._block("heartbeat", refused)
 
     def take_refusal(self, source: str, error: DragonsError) -> None:
@@ -135,10 +166,10 @@ class Authority:
             self._block(source, error.code if isinstance(error, ForbiddenError) else "")
 
     def _block(self, source: str, code: str) -> None:
+        others = {name: denied for name, denied in self._blocked.items() if name != source}
         if code in set(Reason):
-            self._blocked[source] = Deny(Reason(code), "the control plane says so")
-        else:
-            self._blocked.pop(source, None)
+            others[source] = Deny(Reason(code), "the control plane says so")
+        self._blocked = others
 
     def _checked_lease(self, granted: Granted, issuer: PublicKey) -> Lease:
         check_shape(granted.lease)

@@ -88,18 +88,16 @@ class SessionCore:
                 instance.authority.plane_ms(),
                 parent_session_id=self._parent_session_id,
             )
-            instance.place.store.commit([opening.payload], [])
+            instance.place.store.commit([opening.made.payload], [])
             try:
-                opened = yield calls.open_session(opening.statement)
+                opened = yield calls.open_session(opening.made.entry.statement)
             except DragonsError as error:
                 if isinstance(error, ForbiddenError) and error.code in set(Reason):
                     raise ActionDenied(error.code, error.message, action="The session") from error
                 if error.code != _SESSION_EXISTS:
                     raise
             else:
-                instance.place.store.acknowledge(
-                    instance.instance_id, [(opening.session_id, opened.receipt)]
-                )
+                instance.place.store.acknowledge(instance.instance_id, [(opening.made.entry, opened.receipt)])
             self.session_id = opening.session_id
         self._open = True
 
@@ -157,7 +155,9 @@ class SessionCore:
         evidence: Sequence[Evidence] = (),
     ) -> None:
         """End the session: commit counted denials and the closing, to be sent."""
-        self._check_open()
+        if not self._open:
+            # The store failed before; the control plane will abandon the session, which is the truth.
+            return
         self._open = False
         self.flush_denials(all_of_them=True)
         if self.shared:

@@ -53,7 +53,9 @@ class Instance:
         self.interval_seconds = 1
         self.observe: Callable[[], Progress | None] = self.observe_receipts
         self.last_beat_boot_ms = -1
-        self.state = ""
+        self.states: list[str] = []
+        self.granted: Granted | None = None
+        self.span: Span | None = None
         self._beats = 0
         self._owner = new_nonce()
         self._jitter = new_jitter()
@@ -66,6 +68,7 @@ class Instance:
     def accept(self, granted: Granted, span: Span) -> None:
         """Go on under a verified lease: the first, or a renewal."""
         self.authority.take_grant(granted, span)
+        self.granted, self.span = granted, span
         self.credential.token = granted.token
         self.interval_seconds = max(1, granted.interval_seconds)
         self._jitter = new_jitter()
@@ -111,12 +114,20 @@ class Instance:
         answer = yield calls.beat([beat])
         if answer.accepted:
             self.last_beat_boot_ms = self.place.clock.boot_ms()
-        self.state = answer.state or self.state
-        self.authority.take_signal(answer.state, answer.epoch, answer.refused.get("0", ""))
+        self._learn(answer.state, answer.epoch)
+        self.authority.take_answer(answer.refused.get("0", ""))
 
-    def drain_steps(self) -> Steps[Drained]:
+    def watch_steps(self) -> Steps[None]:
+        """Learn the organism state, which may change without this instance's doing."""
+        view = yield calls.instance(self.instance_id)
+        self._learn(view.state, view.epoch)
+
+    def drain_steps(self, *, alone: bool = False) -> Steps[Drained]:
         """Send what waits in the local store."""
-        return (yield from drain_steps(self.place.store, self.instance_id, self._owner, self.place.clock))
+        place = self.place
+        return (
+            yield from drain_steps(place.store, self.instance_id, self._owner, place.clock, alone=alone)
+        )
 
     def send_steps(self) -> Steps[None]:
         """As `drain_steps`; raises what stopped it."""
@@ -126,7 +137,7 @@ class Instance:
 
     def end_steps(self) -> Steps[Drained]:
         """Send the rest; then give the lease back and destroy the stored key, unless something waits."""
-        drained = yield from self.drain_steps()
+        drained = yield from self.drain_steps(alone=self.keeps)
         if self.keeps and not drained.waiting:
             try:
                 yield calls.record(
@@ -151,6 +162,11 @@ class Instance:
         made = Instance(child.instance_id, signer, self.place, keeps=True)
         made.accept(granted, span_since(sent, self.place.clock))
         return made
+
+    def _learn(self, state: str, epoch: int) -> None:
+        self.authority.take_state(state, epoch)
+        if state and [state] != self.states[-1:]:
+            self.states.append(state)
 
     def observe_receipts(self) -> Progress | None:
         """Progress by the receipts that this instance's work has on the record."""

@@ -50,7 +50,7 @@ class Origin:
     follower: Follower | None = None
 
 
-def launch(  # noqa: PLR0917 - the facts of a launch
+def launch(
     client: OperatorClient,
     manifest: Manifest,
     place: Place,

@@ -20,6 +20,7 @@ from dragons.core.canonical import encode
 from dragons.core.errors import StorageError
 from dragons.core.statement import Envelope, parse_envelope
 from dragons.evidence.payload import Payload
+from dragons.evidence.receipt import CLAIM, Claim
 from dragons.sdk.home import FOLDER_MODE, SECRET_MODE
 from dragons.wire.base import Recorded
 
@@ -47,7 +48,9 @@ _SCHEMA = (
          instance_id TEXT PRIMARY KEY, receipts INTEGER NOT NULL, chain_root TEXT NOT NULL) STRICT""",
     """CREATE TABLE IF NOT EXISTS receipt (
          name TEXT PRIMARY KEY, receipt_id TEXT NOT NULL, seq INTEGER NOT NULL, chain_root TEXT NOT NULL,
-         issued_at TEXT NOT NULL) STRICT""",
+         issued_at TEXT NOT NULL, instance_id TEXT NOT NULL, session_id TEXT NOT NULL, action TEXT NOT NULL,
+         outcome TEXT NOT NULL, reason TEXT NOT NULL) STRICT""",
+    "CREATE INDEX IF NOT EXISTS receipt_by_instance ON receipt (instance_id)",
 )
 
 
@@ -92,6 +95,16 @@ class Holder(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Holder({self.instance_id})"
+
+
+class Done(NamedTuple):
+    """Receipts of one kind in one session; `action` and `outcome` are empty where they record no action."""
+
+    session_id: str
+    action: str
+    outcome: str
+    reason: str
+    receipts: int
 
 
 class Acknowledged(NamedTuple):
@@ -151,21 +164,31 @@ class LocalStore:
         rows = self._rows("SELECT count(*) FROM outbox WHERE ? IN ('', instance_id)", (instance_id,))
         return int(rows[0][0])
 
-    def acknowledge(self, instance_id: str, receipts: Sequence[tuple[str, Recorded]]) -> None:
-        """These names have their receipts: they wait no longer. The last one's chain root is the newest."""
+    def acknowledge(self, instance_id: str, receipts: Sequence[tuple[Entry, Recorded]]) -> None:
+        """These entries have their receipts: they wait no longer. The last one's chain root is the newest."""
         if not receipts:
             return
+        rows = [
+            (entry.name, one.receipt_id, one.seq, one.chain_root, one.issued_at, instance_id, entry.session_id, *_did(entry))
+            for entry, one in receipts
+        ]
         with self._transaction() as db:
-            db.executemany("DELETE FROM outbox WHERE name = ?", [(name,) for name, _ in receipts])
-            db.executemany(
-                "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?, ?)",
-                [(name, one.receipt_id, one.seq, one.chain_root, one.issued_at) for name, one in receipts],
-            )
+            db.executemany("DELETE FROM outbox WHERE name = ?", [(entry.name,) for entry, _ in receipts])
+            db.executemany("INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             db.execute(
                 "INSERT INTO acknowledged VALUES (?, ?, ?) ON CONFLICT (instance_id) DO UPDATE"
                 " SET receipts = receipts + excluded.receipts, chain_root = excluded.chain_root",
                 (instance_id, len(receipts), receipts[-1][1].chain_root),
             )
+
+    def tally(self, instance_id: str) -> list[Done]:
+        """What an instance's receipts say it did, counted, by session."""
+        rows = self._rows(
+            "SELECT session_id, action, outcome, reason, count(*) FROM receipt WHERE instance_id = ?"
+            " GROUP BY session_id, action, outcome, reason ORDER BY min(seq)",
+            (instance_id,),
+        )
+        return [Done(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
     def receipt(self, name: str) -> Recorded | None:
         """The receipt of a claim, by its id, or of a session's `closing_name`."""
@@ -238,15 +261,18 @@ class LocalStore:
                 db.execute("DELETE FROM turn WHERE instance_id = ?", (instance_id,))
         return done == 1
 
-    def take_turn(self, instance_id: str, owner: str, now_ms: int) -> bool:
-        """Become or stay the one that sends for an instance; False while another one does."""
+    def take_turn(self, instance_id: str, owner: str, now_ms: int, *, force: bool = False) -> bool:
+        """Become or stay the one that sends for an instance; False while another one does.
+
+        `force` takes it anyway: two senders do no harm, because a claim is appended once.
+        """
         with self._transaction() as db:
             taken = db.execute(
                 "INSERT INTO turn VALUES (?1, ?2, ?3 + ?4) ON CONFLICT (instance_id) DO UPDATE"
                 " SET owner = ?2, until_ms = ?3 + ?4"
                 # A time beyond any turn's end was written before the clock was set back.
-                " WHERE owner = ?2 OR until_ms <= ?3 OR until_ms > ?3 + ?4",
-                (instance_id, owner, now_ms, TURN_MS),
+                " WHERE owner = ?2 OR until_ms <= ?3 OR until_ms > ?3 + ?4 OR ?5",
+                (instance_id, owner, now_ms, TURN_MS, force),
             ).rowcount
         return taken == 1
 
@@ -319,6 +345,13 @@ class LocalStore:
 def closing_name(session_id: str) -> str:
     """The name under which a session's closing waits and has its receipt."""
     return f"closing:{session_id}"
+
+
+def _did(entry: Entry) -> tuple[str, str, str]:
+    if entry.kind != CLAIM:
+        return ("", "", "")
+    claim = entry.statement.body(CLAIM, Claim)
+    return (claim.action, claim.outcome.value, claim.reason if isinstance(claim.reason, str) else "")
 
 
 def _entry(row: Any) -> Entry:  # noqa: ANN401 - a row of the tables above

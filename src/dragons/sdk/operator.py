@@ -43,6 +43,8 @@ from dragons.wire.identity import Registered
 STOP = "stop"
 _YEAR_MS = 366 * 24 * 3600 * 1000
 _DOCK_VALID = "valid"
+# A copy that was killed counts until its lease ends; it must not keep the next one from starting.
+READY_INSTANCES = 8
 
 
 class Docked(NamedTuple):
@@ -86,7 +88,7 @@ class Operator:
             raise NotFoundError(
                 "version_missing",
                 f"{version_name(agent, version)} was never registered.",
-                fix=f"List the versions with `dragons agent show {agent}`.",
+                fix=f"List the versions with `dragons agents show {agent}`.",
             )
         body = Activation(
             tenant_id=self.client.tenant_id,
@@ -179,7 +181,10 @@ class Operator:
         docked = None
         if wanted and not allowed:
             docked = self.dock(
-                manifest.agent, scope=manifest.capabilities, ttl_seconds_max=ttl_seconds_max
+                manifest.agent,
+                scope=manifest.capabilities,
+                ttl_seconds_max=ttl_seconds_max,
+                instances_max=READY_INSTANCES,
             )
         return Ready(registered, activated, docked)
 

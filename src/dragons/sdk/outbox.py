@@ -45,11 +45,16 @@ class Drained(NamedTuple):
     error: DragonsError | None = None
 
 
-def drain_steps(store: LocalStore, instance_id: str, owner: str, clock: Clock) -> Steps[Drained]:
-    """Send everything that waits for one instance; stops at the first failure that may pass."""
+def drain_steps(
+    store: LocalStore, instance_id: str, owner: str, clock: Clock, *, alone: bool = False
+) -> Steps[Drained]:
+    """Send everything that waits for one instance; stops at the first failure that may pass.
+
+    `alone` says that every other sender of this instance has ended, whatever the store says.
+    """
     if not store.waiting(instance_id):
         return Drained()
-    if not store.take_turn(instance_id, owner, clock.now_ms()):
+    if not store.take_turn(instance_id, owner, clock.now_ms(), force=alone):
         return Drained(waiting=store.waiting(instance_id))
     sent = refused = 0
     try:
@@ -117,7 +122,7 @@ def _send(store: LocalStore, instance_id: str, batch: list[Queued]) -> Steps[tup
             store.refuse([(ids[0], error.code, error.message)])
             return 0, 1
         raise
-    store.acknowledge(instance_id, [(first.name, recorded)])
+    store.acknowledge(instance_id, [(first, recorded)])
     return 1, 0
 
 
@@ -127,7 +132,7 @@ def _settle(
     if len(results) != len(batch):
         raise UnexpectedAnswerError("The control plane", f"{len(results)} results for {len(batch)} claims")
     pairs = list(zip(batch, results, strict=True))
-    taken = [(one.entry.name, result.receipt) for one, result in pairs if result.receipt is not None]
+    taken = [(one.entry, result.receipt) for one, result in pairs if result.receipt is not None]
     refused = [(one.id, result.code, result.detail) for one, result in pairs if result.receipt is None]
     store.acknowledge(instance_id, taken)
     if refused:

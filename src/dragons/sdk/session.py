@@ -37,7 +37,8 @@ T = TypeVar("T")
 
 FLUSH_SECONDS = 10.0
 DENIALS_MS = 5_000
-BACKGROUND = Timeouts(connect=2.0, read=10.0, write=10.0, pool=2.0)
+BACKGROUND = Timeouts(connect=2.0, read=5.0, write=5.0, pool=2.0)
+RETRY_SECONDS = 0.25
 _POLL_SECONDS = 0.01
 
 _log = logging.getLogger("dragons.sdk")
@@ -62,9 +63,14 @@ class Runtime:
         return run(steps, self._near.send)
 
     def end(self) -> Drained:
-        """Stop the background, send the rest, give the lease back where it is kept."""
+        """Stop the background, send the rest, give the lease back where it is kept; within a bounded time."""
         self.worker.stop()
-        drained = self.run(self.instance.end_steps())
+        clock = self.instance.place.clock
+        until_ms = clock.boot_ms() + int(FLUSH_SECONDS * 1000)
+        drained = run(self.instance.end_steps(), self._far.send)
+        while drained.waiting and clock.boot_ms() < until_ms:
+            time.sleep(RETRY_SECONDS)
+            drained = run(self.instance.end_steps(), self._far.send)
         if drained.waiting:
             _log.warning("%s receipts wait in %s", drained.waiting, self.instance.place.store.path)
         return drained
@@ -195,12 +201,14 @@ def open_session(
 def working(core: SessionCore, origin: Origin | None = None) -> Iterator[Session]:
     """Open a session, keep its instance up, and end both."""
     runtime = Runtime(core.instance)
-    runtime.upkeep.add(Chore("denials", functools.partial(_flush_steps, core), lambda: DENIALS_MS), DENIALS_MS)
-    if origin is not None and origin.follower is not None:
-        follow = functools.partial(_follow_steps, origin)
-        runtime.upkeep.add(Chore("follow", follow, lambda: VIEW_MS), VIEW_MS)
+    runtime.upkeep.chores += [flush_chore(core), *follow_chore(origin)]
     try:
-        runtime.run(core.open_steps())
+        try:
+            runtime.run(core.open_steps())
+        except BaseException:
+            with suppress(DragonsError):
+                runtime.end()
+            raise
         runtime.worker.start()
         try:
             yield Session(core, runtime)
@@ -224,7 +232,8 @@ def core_of(origin: Origin, goal: str | None, scope: Sequence[str] | None) -> Se
     """The launcher's session when no other goal was given, else a new one beneath it."""
     if origin.session_id and goal in {None, origin.goal} and scope is None:
         return SessionCore(origin.instance, origin.goal, shared_session_id=origin.session_id)
-    if goal is None:
+    goal = goal or origin.goal
+    if not goal:
         raise InvalidInputError("goal_missing", "A session needs a goal.", fix="Give open_session a goal.")
     return SessionCore(origin.instance, goal, scope=scope, parent_session_id=origin.session_id)
 
@@ -260,12 +269,24 @@ def send_leftovers(path: Path, clock: Clock) -> Thread:
     return thread
 
 
-def _flush_steps(core: SessionCore) -> Steps[None]:
-    core.flush_denials()
-    yield from ()
+def flush_chore(core: SessionCore) -> Chore:
+    """Turns counted denials into claims when their minute is over."""
+
+    def steps() -> Steps[None]:
+        core.flush_denials()
+        yield from ()
+
+    return Chore("denials", steps, lambda: DENIALS_MS)
 
 
-def _follow_steps(origin: Origin) -> Steps[None]:
-    if origin.follower is not None:
-        attach_again(origin.instance, origin.follower)
-    yield from ()
+def follow_chore(origin: Origin | None) -> list[Chore]:
+    """Takes over what the launcher renewed, where there is a launcher."""
+    if origin is None or origin.follower is None:
+        return []
+    instance, follower = origin.instance, origin.follower
+
+    def steps() -> Steps[None]:
+        attach_again(instance, follower)
+        yield from ()
+
+    return [Chore("follow", steps, lambda: VIEW_MS)]

@@ -67,11 +67,10 @@ class Child(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """A session's first statement with the payload that it commits to."""
+    """A new session's id and its first statement."""
 
     session_id: str
-    payload: Payload
-    statement: Envelope
+    made: Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,8 @@ class Stating:
             opened_at=format_time(at_ms),
             parent_session_id=parent_session_id or msgspec.UNSET,
         )
-        return Opening(session_id, payload, sign(SESSION, body, self.signer))
+        entry = self._entry(session_id, session_id, SESSION, sign(SESSION, body, self.signer))
+        return Opening(session_id, Made(payload, entry))
 
     def claim(self, session_id: str, goal: str, cycle: Cycle) -> Made:
         """What was done, or what was denied."""

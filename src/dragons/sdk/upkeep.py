@@ -15,6 +15,7 @@ from dragons.sdk.instance import Instance
 from dragons.sdk.steps import Steps
 
 VIEW_MS = 1_000
+WATCH_MS = 2_000
 SEND_IDLE_MS = 5_000
 RETRY_FIRST_MS = 250
 RETRY_LONGEST_MS = 5_000
@@ -25,6 +26,7 @@ REFRESH = "refresh"
 RENEW = "renew"
 BEAT = "beat"
 SEND = "send"
+WATCH = "watch"
 
 
 @dataclass(slots=True)
@@ -88,6 +90,8 @@ def upkeep_of(instance: Instance, *, sends: bool = True) -> Upkeep:
     upkeep = Upkeep(instance.place.clock)
     refresh = Chore(REFRESH, instance.refresh_steps, lambda: _about(VIEW_MS, 0.2), VIEW_RETRY_LONGEST_MS)
     upkeep.add(refresh, VIEW_MS)
+    watch = Chore(WATCH, instance.watch_steps, lambda: _about(WATCH_MS, 0.2))
+    upkeep.add(watch, WATCH_MS)
     if sends:
         upkeep.add(Chore(SEND, instance.send_steps, lambda: SEND_IDLE_MS), SEND_IDLE_MS)
     if instance.keeps:

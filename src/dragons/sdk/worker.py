@@ -60,8 +60,7 @@ class Worker:
             except DragonsError as failed:
                 error = failed
                 _log.debug("%s failed: %s", chore.name, failed)
-            except Exception as failed:
-                # Whatever it is, the others go on; what grows stale denies by itself.
+            except Exception as failed:  # noqa: BLE001 - the other chores go on; what grows stale denies by itself
                 error = DragonsError("chore_failed", str(failed))
                 _log.exception("%s failed", chore.name)
             upkeep.done(chore, error)

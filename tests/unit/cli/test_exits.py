@@ -41,7 +41,13 @@ from dragons.sdk.errors import ActionDenied, ControlPlaneUnreachable, LimitedErr
 )
 def test_each_error_has_its_exit_code(error: errors.DragonsError, code: int) -> None:
     assert exit_of(error) == code
-    assert failure_of(error).exit == code
+    failure = failure_of(error)
+    assert failure.exit == code
+    assert failure.fix
+
+
+def test_an_errors_own_remedy_wins() -> None:
+    assert failure_of(errors.NotFoundError("x", "m", fix="Do this.")).fix == "Do this."
 
 
 def test_every_code_is_explained() -> None:

@@ -13,7 +13,7 @@ from dragons.wire.identity import Agents, History, NextVersion
 
 async def list_agents(call: Call[Empty]) -> Agents:
     """Every agent with a manifest on the record."""
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.agents(reader, call.caller.tenant_id, call.backend.clock.now_ms())
     )
 
@@ -21,13 +21,13 @@ async def list_agents(call: Call[Empty]) -> Agents:
 async def show(call: Call[Empty]) -> History:
     """An agent's versions, and the audited history of its activations."""
     agent = call.path["agent"]
-    return await call.backend.read(lambda reader: views.history(reader, call.caller.tenant_id, agent))
+    return await call.read(lambda reader: views.history(reader, call.caller.tenant_id, agent))
 
 
 async def following(call: Call[Empty]) -> NextVersion:
     """The numbers that the agent's next registration and activation must have."""
     tenant_id, agent = call.caller.tenant_id, check_agent_name(call.path["agent"])
-    return await call.backend.read(
+    return await call.read(
         lambda reader: NextVersion(
             agent=agent,
             version=next_version(reader, tenant_id, agent),
@@ -39,7 +39,7 @@ async def following(call: Call[Empty]) -> NextVersion:
 async def activate(call: Call[Statement]) -> Recorded:
     """From now on the agent is launched as this version; an older one is a rollback."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: activate_version(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: activate_version(tx, call.caller, statement)))
 
 
 OPERATIONS = (

@@ -12,13 +12,13 @@ from dragons.wire.base import Empty, Recorded, Statement
 
 async def show(call: Call[Empty]) -> CatalogueView:
     """What each capability means; version 0 before the first was published."""
-    return await call.backend.read(lambda reader: views.catalogue(reader, call.caller.tenant_id))
+    return await call.read(lambda reader: views.catalogue(reader, call.caller.tenant_id))
 
 
 async def publish(call: Call[Statement]) -> Recorded:
     """Make the signed catalogue the tenant's next version."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: publish_catalogue(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: publish_catalogue(tx, call.caller, statement)))
 
 
 OPERATIONS = (

@@ -12,7 +12,7 @@ async def authorize(call: Call[Authorize]) -> Authorized:
     """Whether an action of an open session may begin now; on the record either way."""
     wanted = call.input
     issuer = call.backend.keyring.issuer(call.caller.tenant_id)
-    outcome = await call.backend.write(
+    outcome = await call.write(
         lambda tx: authorize_action(tx, issuer, call.caller, wanted.session_id, wanted.action)
     )
     if isinstance(outcome, Refused):

@@ -14,13 +14,13 @@ from dragons.wire.base import Empty, Recorded, Statement
 async def create(call: Call[Statement]) -> Recorded:
     """Record an operator's signed ceiling for an agent."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: dock_agent(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: dock_agent(tx, call.caller, statement)))
 
 
 async def list_docks(call: Call[ByAgent]) -> Docks:
     """The tenant's docks, ended ones included."""
     now_ms = call.backend.clock.now_ms()
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.docks(reader, call.caller.tenant_id, call.input.agent or None, now_ms)
     )
 
@@ -28,7 +28,7 @@ async def list_docks(call: Call[ByAgent]) -> Docks:
 async def show(call: Call[Empty]) -> DockView:
     """One dock."""
     dock_id, now_ms = call.path["dock_id"], call.backend.clock.now_ms()
-    return await call.backend.read(lambda reader: views.dock(reader, call.caller.tenant_id, dock_id, now_ms))
+    return await call.read(lambda reader: views.dock(reader, call.caller.tenant_id, dock_id, now_ms))
 
 
 OPERATIONS = (

@@ -11,7 +11,7 @@ from dragons.wire.base import Recorded, Statement
 async def create(call: Call[Statement]) -> Recorded:
     """Record an operator's erasure; the receipts and their hashes stay."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: erase(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: erase(tx, call.caller, statement)))
 
 
 OPERATIONS = (Operation("erasures.create", "POST", "/v1/erasures", create, Statement, Recorded),)

@@ -20,7 +20,7 @@ async def beat(call: Call[Heartbeats]) -> HeartbeatsAccepted:
         own = tx.instance(caller.tenant_id, caller.instance_id) if caller.role is Role.INSTANCE else None
         return beats, own
 
-    beats, own = await call.backend.write(job)
+    beats, own = await call.write(job)
     accepted = HeartbeatsAccepted(
         accepted=beats.accepted, refused={str(place): code for place, code in beats.refused.items()}
     )

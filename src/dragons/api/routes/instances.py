@@ -40,14 +40,14 @@ async def launch(call: Call[Launch]) -> Granted:
     def job(tx: Transaction) -> tuple[Grant | Refused, Around]:
         return launch_instance(tx, issuer, call.caller, wanted), around(tx, tenant_id, issuer)
 
-    outcome, near = await backend.write(job)
+    outcome, near = await call.write(job)
     return granted(granted_or_raise(outcome), near, issuer, backend.settings.heartbeat_seconds)
 
 
 async def list_instances(call: Call[InstanceQuery]) -> Instances:
     """The tenant's instances with pulse, progress and the derived state."""
     wanted, now_ms = call.input, call.backend.clock.now_ms()
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.instances(
             reader, call.caller.tenant_id, wanted.agent or None, live=wanted.live, now_ms=now_ms
         )
@@ -59,9 +59,7 @@ async def show(call: Call[Empty]) -> InstanceView:
     instance_id, now_ms = call.path["instance_id"], call.backend.clock.now_ms()
     if call.caller.role is Role.INSTANCE and call.caller.instance_id != instance_id:
         raise ForbiddenError(Reason.INSTANCE_MISMATCH.value, "An instance may look at itself only.")
-    return await call.backend.read(
-        lambda reader: views.instance(reader, call.caller.tenant_id, instance_id, now_ms)
-    )
+    return await call.read(lambda reader: views.instance(reader, call.caller.tenant_id, instance_id, now_ms))
 
 
 OPERATIONS = (

@@ -12,7 +12,7 @@ async def create(call: Call[Statement]) -> Recorded:
     """Record a signed intervention and carry it out; MTBOI counts it."""
     statement = call.input.statement
     issuer = call.backend.keyring.issuer(call.caller.tenant_id)
-    return recorded(await call.backend.write(lambda tx: intervene(tx, issuer, call.caller, statement)))
+    return recorded(await call.write(lambda tx: intervene(tx, issuer, call.caller, statement)))
 
 
 OPERATIONS = (Operation("interventions.create", "POST", "/v1/interventions", create, Statement, Recorded),)

@@ -12,7 +12,7 @@ from dragons.wire.identity import Keys
 
 async def list_keys(call: Call[Empty]) -> Keys:
     """The tenant's keys, ended ones included."""
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.keys(reader, call.caller.tenant_id, call.backend.clock.now_ms())
     )
 
@@ -20,13 +20,13 @@ async def list_keys(call: Call[Empty]) -> Keys:
 async def register(call: Call[Statement]) -> Recorded:
     """Record a key that the root signed; a rotation also carries the old key's signature."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: register_key(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: register_key(tx, call.caller, statement)))
 
 
 async def revoke(call: Call[Statement]) -> Recorded:
     """Record the end of a key; an operator's takes its docks, their leases and its tokens with it."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: revoke_key(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: revoke_key(tx, call.caller, statement)))
 
 
 OPERATIONS = (

@@ -22,7 +22,7 @@ async def renew(call: Call[Empty]) -> Granted:
     def job(tx: Transaction) -> tuple[Grant | Refused, Around]:
         return renew_lease(tx, issuer, call.caller), around(tx, tenant_id, issuer)
 
-    outcome, near = await backend.write(job)
+    outcome, near = await call.write(job)
     return granted(granted_or_raise(outcome), near, issuer, backend.settings.heartbeat_seconds)
 
 
@@ -30,7 +30,7 @@ async def release(call: Call[Statement]) -> Recorded:
     """Give the caller's lease back; the instance is stopped for good."""
     statement = call.input.statement
     issuer = call.backend.keyring.issuer(call.caller.tenant_id)
-    return recorded(await call.backend.write(lambda tx: release_lease(tx, issuer, call.caller, statement)))
+    return recorded(await call.write(lambda tx: release_lease(tx, issuer, call.caller, statement)))
 
 
 async def delegate(call: Call[Delegate]) -> Granted:
@@ -43,14 +43,14 @@ async def delegate(call: Call[Delegate]) -> Granted:
         outcome = delegate_lease(tx, issuer, call.caller, statement, manifest)
         return outcome, around(tx, tenant_id, issuer)
 
-    outcome, near = await backend.write(job)
+    outcome, near = await call.write(job)
     return granted(granted_or_raise(outcome), near, issuer, backend.settings.heartbeat_seconds)
 
 
 async def list_leases(call: Call[ByAgent]) -> Leases:
     """The newest statement of every lease, ended ones included."""
     now_ms = call.backend.clock.now_ms()
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.leases(reader, call.caller.tenant_id, call.input.agent or None, now_ms)
     )
 
@@ -58,9 +58,7 @@ async def list_leases(call: Call[ByAgent]) -> Leases:
 async def show(call: Call[Empty]) -> LeaseDetail:
     """One lease with its signed statement."""
     lease_id, now_ms = call.path["lease_id"], call.backend.clock.now_ms()
-    return await call.backend.read(
-        lambda reader: views.lease_detail(reader, call.caller.tenant_id, lease_id, now_ms)
-    )
+    return await call.read(lambda reader: views.lease_detail(reader, call.caller.tenant_id, lease_id, now_ms))
 
 
 OPERATIONS = (

@@ -13,7 +13,7 @@ from dragons.wire.identity import Registered, VersionDetail
 async def register(call: Call[Statement]) -> Registered:
     """Record a manifest as its agent's next version; the same manifest again is that version again."""
     statement = call.input.statement
-    row, created = await call.backend.write(lambda tx: register_manifest(tx, call.caller, statement))
+    row, created = await call.write(lambda tx: register_manifest(tx, call.caller, statement))
     return Registered(
         name=version_name(row.agent, row.version),
         version=row.version,
@@ -25,9 +25,7 @@ async def register(call: Call[Statement]) -> Registered:
 async def show(call: Call[Empty]) -> VersionDetail:
     """A recorded manifest with the statement that registered it."""
     manifest_hash = call.path["manifest_hash"]
-    return await call.backend.read(
-        lambda reader: views.version_detail(reader, call.caller.tenant_id, manifest_hash)
-    )
+    return await call.read(lambda reader: views.version_detail(reader, call.caller.tenant_id, manifest_hash))
 
 
 OPERATIONS = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dragons.api.operation import Call, Nothing, Operation
 from dragons.wire.base import Empty, Response
 
@@ -25,8 +23,9 @@ async def readyz(call: Call[Empty]) -> Status:
     return Status(status="ok")
 
 
-async def ping(call: Call[Any]) -> Nothing:  # noqa: ARG001 - every handler has one
+async def ping(call: Call[Empty]) -> Nothing:
     """Authenticate and do nothing."""
+    call.check_now()
     return Nothing()
 
 

@@ -7,12 +7,12 @@ from dragons.api.answers import recorded
 from dragons.api.backend import sign_checkpoint
 from dragons.api.operation import Call, Operation
 from dragons.api.query import ReceiptQuery
-from dragons.control.append import append_claim
+from dragons.control.append import CheckedClaim, append_claim, check_claim
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused
 from dragons.control.ports import Filter, Reader, Transaction
 from dragons.core.errors import DragonsError, StorageError
-from dragons.core.keys import Signer
+from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import Envelope
 from dragons.wire.base import Empty
 from dragons.wire.evidence import ClaimResult, ClaimResults, Claims, ReceiptDetail, Receipts
@@ -22,13 +22,24 @@ async def append(call: Call[Claims]) -> ClaimResults:
     """Append claims in order; each is answered for itself, with its receipt or the reason against it."""
     claims, caller = call.input.claims, call.caller
     issuer = call.backend.keyring.issuer(caller.tenant_id)
-    results = await call.backend.write(
-        lambda tx: [_append_one(tx, issuer, caller, claim) for claim in claims]
-    )
+    key = call.instance_key()
+    checked = [_check_one(caller, claim, key) for claim in claims]
+    results = await call.write(lambda tx: [_append_one(tx, issuer, caller, claim) for claim in checked])
     return ClaimResults(results=results)
 
 
-def _append_one(tx: Transaction, issuer: Signer, caller: Caller, claim: Envelope) -> ClaimResult:
+def _check_one(caller: Caller, claim: Envelope, key: PublicKey) -> CheckedClaim | ClaimResult:
+    try:
+        return check_claim(caller, claim, key)
+    except DragonsError as error:
+        return ClaimResult(code=error.code, detail=error.message)
+
+
+def _append_one(
+    tx: Transaction, issuer: Signer, caller: Caller, claim: CheckedClaim | ClaimResult
+) -> ClaimResult:
+    if isinstance(claim, ClaimResult):
+        return claim
     try:
         outcome = append_claim(tx, issuer, caller, claim)
     except StorageError:
@@ -52,9 +63,7 @@ async def list_receipts(call: Call[ReceiptQuery]) -> Receipts:
         kind=wanted.kind or None,
         newest_first=wanted.newest,
     )
-    return await call.backend.read(
-        lambda reader: ledger_views.receipts(reader, call.caller.tenant_id, chosen)
-    )
+    return await call.read(lambda reader: ledger_views.receipts(reader, call.caller.tenant_id, chosen))
 
 
 async def show(call: Call[Empty]) -> ReceiptDetail:
@@ -64,10 +73,10 @@ async def show(call: Call[Empty]) -> ReceiptDetail:
     def look(reader: Reader) -> ReceiptDetail | None:
         return ledger_views.receipt_detail(reader, tenant_id, receipt_id)
 
-    found = await call.backend.read(look)
+    found = await call.read(look)
     if found is None:
         await sign_checkpoint(call.backend, tenant_id)
-        found = await call.backend.read(look)
+        found = await call.read(look)
     if found is None:
         raise StorageError("checkpoint_missing", "No checkpoint covers the receipt.")
     return found

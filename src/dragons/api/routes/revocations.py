@@ -13,14 +13,14 @@ from dragons.wire.base import Recorded, Statement
 async def create(call: Call[Statement]) -> Recorded:
     """End the authority of what the statement names; it holds for every later decision."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: revoke(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: revoke(tx, call.caller, statement)))
 
 
 async def view(call: Call[RevocationQuery]) -> Envelope:
     """The revocations from number `after` on, signed by the issuer and dated now."""
     backend, tenant_id = call.backend, call.caller.tenant_id
     issuer = backend.keyring.issuer(tenant_id)
-    return await backend.read(
+    return await call.read(
         lambda reader: revocations_view(reader, tenant_id, call.input.after, issuer, backend.clock.now_ms())
     )
 

@@ -16,7 +16,7 @@ async def open_one(call: Call[Statement]) -> SessionOpened:
     """Commit to a goal before work on it begins."""
     statement = call.input.statement
     issuer = call.backend.keyring.issuer(call.caller.tenant_id)
-    outcome = await call.backend.write(lambda tx: open_session(tx, issuer, call.caller, statement))
+    outcome = await call.write(lambda tx: open_session(tx, issuer, call.caller, statement))
     receipt = recorded(granted_or_raise(outcome))
     return SessionOpened(session_id=statement.body(SESSION, Session).session_id, receipt=receipt)
 
@@ -24,13 +24,13 @@ async def open_one(call: Call[Statement]) -> SessionOpened:
 async def close(call: Call[Statement]) -> Recorded:
     """End a session; after its lease's end this is still accepted, marked late."""
     statement = call.input.statement
-    return recorded(await call.backend.write(lambda tx: close_session(tx, call.caller, statement)))
+    return recorded(await call.write(lambda tx: close_session(tx, call.caller, statement)))
 
 
 async def list_sessions(call: Call[SessionQuery]) -> Sessions:
     """The newest sessions."""
     wanted = call.input
-    return await call.backend.read(
+    return await call.read(
         lambda reader: ledger_views.sessions(
             reader, call.caller.tenant_id, wanted.agent or None, open_only=wanted.open
         )
@@ -40,9 +40,7 @@ async def list_sessions(call: Call[SessionQuery]) -> Sessions:
 async def show(call: Call[Empty]) -> SessionView:
     """One session."""
     session_id = call.path["session_id"]
-    return await call.backend.read(
-        lambda reader: ledger_views.session(reader, call.caller.tenant_id, session_id)
-    )
+    return await call.read(lambda reader: ledger_views.session(reader, call.caller.tenant_id, session_id))
 
 
 OPERATIONS = (

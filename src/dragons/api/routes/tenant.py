@@ -10,7 +10,7 @@ from dragons.wire.identity import TenantView
 
 async def show(call: Call[Empty]) -> TenantView:
     """Its name, its root fingerprint and how many receipts it has."""
-    return await call.backend.read(lambda reader: views.tenant(reader, call.caller.tenant_id))
+    return await call.read(lambda reader: views.tenant(reader, call.caller.tenant_id))
 
 
 OPERATIONS = (Operation("tenant", "GET", "/v1/tenant", show, answer=TenantView),)

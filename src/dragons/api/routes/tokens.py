@@ -13,7 +13,7 @@ from dragons.wire.identity import TokenIssued, TokenRequest, Tokens
 
 async def list_tokens(call: Call[Empty]) -> Tokens:
     """The tenant's API tokens without their secrets, ended ones included."""
-    return await call.backend.read(
+    return await call.read(
         lambda reader: views.tokens(reader, call.caller.tenant_id, call.backend.clock.now_ms())
     )
 
@@ -22,14 +22,14 @@ async def issue(call: Call[TokenRequest]) -> TokenIssued:
     """Make a token for the caller's own operator key, no mightier than the caller."""
     token = new_api_token()
     wish = TokenWish(Role(call.input.role), call.input.label, call.input.ttl_seconds, hash_token(token))
-    row = await call.backend.write(lambda tx: issue_api_token(tx, call.caller, wish))
+    row = await call.write(lambda tx: issue_api_token(tx, call.caller, wish))
     return TokenIssued(token=token, view=views.token(row, "valid"))
 
 
 async def revoke(call: Call[Empty]) -> Nothing:
     """End a token at once."""
     token_id = call.path["token_id"]
-    await call.backend.write(lambda tx: revoke_api_token(tx, call.caller, token_id))
+    await call.write(lambda tx: revoke_api_token(tx, call.caller, token_id))
     return Nothing()
 
 

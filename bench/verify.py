@@ -1,0 +1,189 @@
+"""Receipts verified per second against bare Ed25519 on the same cores, in one run, with memory.
+
+`measure(n)` builds a pack of n receipts of work in sessions of `CYCLES`, verifies it with every
+verdict on all cores, and lets the same number of processes verify the same number of signatures
+and do nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from dragons.audit.pack import FORMAT, Contents, Head, open_pack, write_pack
+from dragons.audit.select import PackLines, Placed, pack_statement
+from dragons.audit.verify import verify_file
+from dragons.core.keys import KeyRole, LocalSigner
+from dragons.core.statement import pae, payload_type, sign
+from dragons.evidence.checkpoint import sign_checkpoint
+from dragons.evidence.payload import Payload
+from tests.support import work
+from tests.support.ledger import MINUTE_MS
+from tests.support.packs import LEDGER, PAGE, README
+from tests.support.story import launched
+
+CYCLES = 47
+_SIGNATURES_PER_RECEIPT = 2
+
+
+def build(path: Path, receipts: int, *, payloads: bool) -> str:
+    """Write a ledger pack with `receipts` receipts of work; returns the pin. Holds one receipt at a time."""
+    story = launched("bench")
+    book = story.book
+    book.step_ms = 130
+    kept: list[Payload] = []
+
+    def placed() -> Iterator[Placed]:
+        yield from _drain()
+        session, agent, done = story.session, story.agent, 0
+        while done < receipts:
+            for _ in range(min(CYCLES, receipts - done)):
+                work.work(book, session)
+                done += 1
+                yield from _drain()
+            work.close_session(book, session)
+            if done % (CYCLES * 20) == 0:
+                work.release(book, agent)
+                agent = book.lease(story.dock, key_name="bench", ttl_ms=30 * MINUTE_MS)
+            if done < receipts:
+                session = work.open_session(book, agent, "measure")
+            yield from _drain()
+
+    def _drain() -> Iterator[Placed]:
+        yield from book.placed
+        kept.extend(book.payloads.values() if payloads else ())
+        book.placed.clear()
+        book.headers.clear()
+        book.nodes.clear()
+        book.payloads.clear()
+
+    lines = PackLines(LEDGER, placed(), (), 0, book.read_node)
+    with path.open("wb") as file:
+        contents = Contents(lines, iter(kept) if payloads else None, (), PAGE, README)
+        write_pack(file, contents, lambda: _head(book, lines, redacted=not payloads))
+    return book.pin
+
+
+def _head(book: Any, lines: PackLines, *, redacted: bool) -> Head:  # noqa: ANN401 - the support module's Book
+    size, root = book.head.next_seq, book.head.tree.root()
+    body = pack_statement(
+        LEDGER,
+        lines.shown,
+        pack_id=f"pck_{lines.shown.digest[:32]}",
+        tenant_id=book.tenant_id,
+        tree_size=size,
+        root=root.hex(),
+        exported_at=book.time(),
+    )
+    return Head(
+        format=FORMAT,
+        statement=sign("pack", body, book.ledger),
+        end=sign_checkpoint(book.tenant_id, size, root, book.ledger),
+        redacted=redacted,
+    )
+
+
+def raw(count: int, workers: int) -> float:
+    """Seconds in which `workers` processes verify `count` Ed25519 signatures of a receipt's size."""
+    each = count // workers
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+        list(pool.map(_verify, [64] * workers))
+        began = time.perf_counter()
+        list(pool.map(_verify, [each] * workers))
+        return time.perf_counter() - began
+
+
+def _verify(count: int) -> int:
+    signer = LocalSigner.from_seed(bytes(32), KeyRole.LEDGER)
+    message = pae(payload_type("receipt"), b"x" * 900)
+    signature, key = signer.sign(message), signer.public_key
+    return sum(key.verify(signature, message) for _ in range(count))
+
+
+class _Memory(threading.Thread):
+    """The largest resident size of this process and of each child, seen every 20 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.parent = self.child = self.total = 0
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        me = psutil.Process()
+        while not self._done.wait(0.02):
+            sizes = []
+            for child in me.children(recursive=True):
+                try:
+                    sizes.append(child.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+            own = me.memory_info().rss
+            self.parent, self.child = max(self.parent, own), max(self.child, *sizes, 0)
+            self.total = max(self.total, own + sum(sizes))
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def measure(
+    receipts: int = 20_000, *, payloads: bool = True, workers: int | None = None, rounds: int = 3
+) -> dict[str, float]:
+    """Both rates, their ratio, sizes and memory. Checks that the pack is valid and all of it was judged.
+
+    The two are measured in turn, `rounds` times, and the best of each is compared: on a machine that
+    does other things as well, the best is what it can do.
+    """
+    cores = workers if workers is not None else (os.cpu_count() or 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pack.zip"
+        began = time.perf_counter()
+        pin = build(path, receipts, payloads=payloads)
+        built = time.perf_counter() - began
+        with open_pack(path) as reader:
+            total = sum(1 for line in reader.lines() if line.startswith(b'{"record"'))
+        memory = _Memory()
+        memory.start()
+        bare, full = [], []
+        for _ in range(rounds):
+            bare.append(raw(_SIGNATURES_PER_RECEIPT * total, cores))
+            full.append(_verified(path, pin, total, cores))
+        memory.stop()
+        return {
+            "receipts": total,
+            "cores": cores,
+            "receipts_per_second": total / min(full),
+            "raw_receipts_per_second": total / min(bare),
+            "ratio": min(bare) / min(full),
+            "parent_mb": memory.parent / 1e6,
+            "child_mb": memory.child / 1e6,
+            "all_mb": memory.total / 1e6,
+            "built_seconds": built,
+            "bytes_per_receipt": path.stat().st_size / receipts,
+        }
+
+
+def _verified(path: Path, pin: str, total: int, cores: int) -> float:
+    """Seconds for one verification with all verdicts."""
+    began = time.perf_counter()
+    report = verify_file(path, pin, workers=cores)
+    took = time.perf_counter() - began
+    assert report.valid, report.to_json()
+    assert report.receipts == total
+    return took
+
+
+if __name__ == "__main__":
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    for name, value in measure(size, payloads="--redacted" not in sys.argv).items():
+        print(f"{name:28} {value:12.2f}")

@@ -1,0 +1,191 @@
+"""`dragons run`: a program under a lease, and the activation receipt that it leaves.
+
+The program's standard output is its own; everything that Dragons says goes to standard error. Never
+starts a program whose manifest is not on the record.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from dragons.cli import activation
+from dragons.cli.activation import Activation
+from dragons.cli.command import START, command
+from dragons.cli.context import OPERATOR_FILE, Cli
+from dragons.cli.values import parse_duration
+from dragons.core.errors import DragonsError, InvalidInputError
+from dragons.core.keys import KeyRole
+
+if TYPE_CHECKING:
+    from dragons.node.options import RunResult
+    from dragons.sdk.operator import Operator
+
+Repeated = list[str] | None
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dragons run`."""
+    command(
+        app,
+        "run",
+        example='dragons run --agent reconciler --goal "reconcile May" --scope read:payments -- python agent.py',
+        trailing=True,
+        panel=START,
+    )(run)
+
+
+def run(
+    cli: Cli,
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="COMMAND", help="The program and its arguments, after --.", show_default=False
+        ),
+    ] = None,
+    goal: Annotated[str, typer.Option("--goal", help="What the work is for; recorded before it begins.")],
+    agent: Annotated[
+        str, typer.Option("--agent", metavar="NAME", help="The agent. [default: what agent.yaml says]")
+    ] = "",
+    scope: Annotated[
+        Repeated,
+        typer.Option(
+            "--scope",
+            metavar="CAP",
+            help="What it may do; all that dock and manifest allow when absent. Repeatable.",
+        ),
+    ] = None,
+    delegate: Annotated[
+        Repeated, typer.Option("--delegate", metavar="CAP", help="What it may only hand on. Repeatable.")
+    ] = None,
+    ttl: Annotated[
+        str, typer.Option("--ttl", help="How long the lease is; it is renewed while the program runs.")
+    ] = "15m",
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir", metavar="DIR", help="The agent's folder with agent.yaml. [default: the program's own]"
+        ),
+    ] = None,
+    capability: Annotated[
+        Repeated,
+        typer.Option(
+            "--capability",
+            metavar="CAP",
+            help="What a single program without agent.yaml declares. Repeatable.",
+        ),
+    ] = None,
+    register_changed: Annotated[
+        bool, typer.Option("--register", help="Register and activate what is measured, also when it changed.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--no-auto-register", help="Refuse also an agent that was never seen.")
+    ] = False,
+    dispatch: Annotated[
+        str,
+        typer.Option("--dispatch", metavar="ID", help="Continue an earlier dispatch with the next epoch."),
+    ] = "",
+    replay: Annotated[
+        bool, typer.Option("--replay/--no-replay", help="Verify the session's evidence when it ended.")
+    ] = True,
+    receipt: Annotated[
+        Path | None,
+        typer.Option("--receipt", metavar="FILE", help="Write the activation receipt to a file, as JSON."),
+    ] = None,
+) -> int:
+    """Run a program as a governed agent: measured, leased, watched, and on the record.
+
+    Ends with the program's own exit status and the activation receipt on standard error.
+    """
+    from dragons.node.launcher import Launcher, run_governed
+    from dragons.node.options import RunOptions
+    from dragons.sdk.home import Home
+
+    options = RunOptions(
+        goal=goal,
+        agent=agent,
+        command=tuple(words or ()),
+        agent_dir=directory,
+        capabilities=tuple(capability or ()),
+        scope=tuple(scope or ()),
+        delegate_scope=tuple(delegate or ()),
+        ttl_seconds=parse_duration(ttl),
+        dispatch_id=dispatch,
+        auto_register=not strict,
+        register=register_changed,
+        replay=replay,
+    )
+    launcher = Launcher(
+        home=Home(cli.home),
+        client=cli.client,
+        clock=cli.clock,
+        tell=cli.printer.note,
+        operator=operator_at_hand(cli, needed=register_changed),
+        pin=cli.config.root_fingerprint,
+    )
+    result = run_governed(launcher, options)
+    made = activation_of(result, final_state(cli, result.instance_id))
+    if receipt is not None:
+        receipt.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    if cli.printer.as_json:
+        sys.stderr.write(msgspec.json.encode(made).decode() + "\n")
+    else:
+        activation.show(made)
+    if result.waiting:
+        cli.printer.note(f"{result.waiting} receipts wait on this machine; they are sent by the next run.")
+    return result.exit_code
+
+
+def operator_at_hand(cli: Cli, *, needed: bool) -> Operator | None:
+    """The operator, where the key is in this home; a locked key is opened only where it is needed."""
+    from dragons.adapters.keyfiles import read_key
+
+    path = cli.people / OPERATOR_FILE
+    if not path.is_file() and not needed:
+        return None
+    if not needed:
+        try:
+            read_key(path, KeyRole.OPERATOR)
+        except InvalidInputError as error:
+            if error.code == "passphrase_missing":
+                return None
+            raise
+    return cli.operator
+
+
+def final_state(cli: Cli, instance_id: str) -> str:
+    """The state on the control plane's record now; empty when it does not say."""
+    try:
+        return cli.client.instance(instance_id).state
+    except DragonsError:
+        return ""
+
+
+def activation_of(result: RunResult, final: str) -> Activation:
+    """What the activation receipt shows of a run; `final` is the organism state that it ended in."""
+    states = list(result.states)
+    if final and states[-1:] != [final]:
+        states.append(final)
+    return Activation(
+        goal=result.goal,
+        scope=list(result.scope),
+        operations=result.operations,
+        denied=result.denied,
+        session_id=result.session_id,
+        receipt_id=result.receipt_id,
+        chain_root=result.chain_root,
+        replay=result.replay,
+        agent=result.version or result.agent,
+        manifest_hash=result.manifest_hash,
+        instance_id=result.instance_id,
+        lease_id=result.lease_id,
+        states=states,
+        heartbeat_age_ms=result.heartbeat_age_ms,
+        outcome=result.ended.outcome.value,
+        exit_status=result.ended.exit_status,
+    )
