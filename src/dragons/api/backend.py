@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from dragons.api.bell import Bell
+from dragons.api.inbox import Inbox
 from dragons.control.ports import Keyring, Reader, Store, Transaction
 from dragons.control.sweep import checkpoint
 from dragons.core.clock import Clock
@@ -35,12 +36,15 @@ class Backend:
         self.bell = Bell(settings.feeds_max)
         self._threads = ThreadPoolExecutor(settings.readers, thread_name_prefix="dragons-read")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="dragons-work")
+        self._inbox: Inbox | None = None
         self._writable: asyncio.Task[None] | None = None
         self._writable_ms = 0
 
     async def write(self, job: Callable[[Transaction], T]) -> T:
         """The result of `job` once it is durable."""
-        result = await asyncio.wrap_future(self.store.write(job))
+        if self._inbox is None:
+            self._inbox = Inbox(asyncio.get_running_loop())
+        result = await self._inbox.wait(self.store.write(job))
         self.bell.ring()
         return result
 

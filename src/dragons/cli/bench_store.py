@@ -75,8 +75,7 @@ class BenchStore:
             envelope = self._claims.popleft()
         except IndexError:
             raise ExhaustedError from None
-        claim = check_claim(self._caller, envelope, self._instance.public_key)
-        checked = check_claim(self._caller, claim, self._instance.public_key)
+        checked = check_claim(self._caller, envelope, self._instance.public_key)
         receipt = self._do(lambda tx: append_claim(tx, self._issuer, self._caller, checked))
         if not isinstance(receipt, ClaimReceipt):
             msg = f"a claim of the benchmark was refused: {receipt}"

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -24,6 +24,8 @@ from dragons.core.clock import Clock
 from dragons.core.errors import DragonsError, StorageError
 
 GROUP_MAX = 512
+LINGER_MS_MAX = 5
+ARRIVAL_SECONDS = 0.0005
 QUEUE_MAX = 20_000
 
 
@@ -47,6 +49,7 @@ class Writer:
         self._seen_version = -1
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
+        self._expected = 0
         self._thread = threading.Thread(target=self._loop, name="dragons-writer", daemon=True)
         self._thread.start()
 
@@ -73,17 +76,28 @@ class Writer:
                 first = self._jobs.get()
                 if first is None:
                     return
-                group = [first]
-                stop = False
-                while len(group) < GROUP_MAX and not self._jobs.empty():
-                    job = self._jobs.get()
-                    if job is None:
-                        stop = True
-                        break
-                    group.append(job)
+                group, stop = self._gather(first)
                 self._run(connection, group)
+                self._expected = len(group) + self._jobs.qsize()
                 if stop:
                     return
+
+    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
+        # A commit costs the same for one job as for many. When many callers write at once, those just
+        # answered are about to come again, so wait for them while they keep arriving. A lone caller
+        # never waits: nobody else is expected.
+        group = [first]
+        deadline_ms = self._clock.boot_ms() + LINGER_MS_MAX
+        while len(group) < GROUP_MAX:
+            try:
+                waits = len(group) < self._expected and self._clock.boot_ms() < deadline_ms
+                job = self._jobs.get(timeout=ARRIVAL_SECONDS) if waits else self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                return group, True
+            group.append(job)
+        return group, False
 
     def _run(self, connection: Connection, group: list[_Job]) -> None:
         try:
