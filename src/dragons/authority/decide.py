@@ -112,7 +112,9 @@ def decide(
         return Deny(Reason.LEASE_MISSING, "the instance holds no lease")
     wall_ms, boot_ms = now
     if not 0 <= boot_ms - situation.as_of_boot_ms <= STALE_AFTER_MS:
-        return Deny(Reason.AUTHORITY_STALE, f"the last word of the control plane is older than {STALE_AFTER_MS} ms")
+        return Deny(
+            Reason.AUTHORITY_STALE, f"the last word of the control plane is older than {STALE_AFTER_MS} ms"
+        )
     if abs(wall_ms - boot_ms - holding.wall_minus_boot_ms) > CLOCK_DRIFT_MS_MAX:
         return Deny(Reason.CLOCK_JUMPED, "the wall clock jumped since the lease was received")
     if wall_ms >= holding.expires_ms or boot_ms >= holding.boot_deadline_ms:

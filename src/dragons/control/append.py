@@ -92,9 +92,7 @@ def append_claim(
 def _again(known: ReceiptRow, body: Claim, statement: Envelope) -> ClaimReceipt:
     if known.statement != statement.payload:
         raise ConflictError("claim_reused", f"{body.claim_id} was used for another claim.")
-    appended = Appended(
-        known.receipt_id, known.seq, sha256_hex(known.header), format_time(known.issued_ms)
-    )
+    appended = Appended(known.receipt_id, known.seq, sha256_hex(known.header), format_time(known.issued_ms))
     return ClaimReceipt(body.claim_id, appended, late=b'"late":true' in known.header, known=True)
 
 

@@ -18,7 +18,7 @@ from dragons.core.vocabulary import Kind, Risk
 
 def publish_catalogue(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
     """Make `statement` the tenant's catalogue; ConflictError unless it is the next version."""
-    body, _ = take_operator_statement(tx, caller, statement, CATALOGUE, Catalogue, tx.now_ms)
+    body, _ = take_operator_statement(tx, caller, statement, CATALOGUE, Catalogue)
     check_date("published_at", parse_time(body.published_at), tx.now_ms)
     current = tx.catalogue(caller.tenant_id)
     following = 1 if current is None else current.version + 1

@@ -41,7 +41,9 @@ class Subject(NamedTuple):
     about: About
 
 
-def record_denial(tx: Transaction, issuer: Signer, subject: Subject, action: str, refused: Refused) -> Refused:
+def record_denial(
+    tx: Transaction, issuer: Signer, subject: Subject, action: str, refused: Refused
+) -> Refused:
     """Put a denial on the record, or count it with its equals; returns `refused` again."""
     detail = refused.detail[:DETAIL_LENGTH_MAX]
     if action not in OWN_ACTIONS and action not in risks(tx, subject.tenant_id):
@@ -95,6 +97,4 @@ def _append(tx: Transaction, issuer: Signer, row: DenialRow, known: About) -> No
         first_at=format_time(row.first_ms),
         last_at=format_time(row.last_ms),
     )
-    tx.append(
-        row.tenant_id, Kind.DENIED, sign(DENIAL, body, issuer), {**known, "outcome": Outcome.DENIED}
-    )
+    tx.append(row.tenant_id, Kind.DENIED, sign(DENIAL, body, issuer), {**known, "outcome": Outcome.DENIED})

@@ -22,7 +22,7 @@ from dragons.core.vocabulary import Kind
 
 def dock_agent(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
     """Record a dock. The agent must have a version and the scope must be in the catalogue."""
-    body, key = take_operator_statement(tx, caller, statement, DOCK, Dock, tx.now_ms)
+    body, key = take_operator_statement(tx, caller, statement, DOCK, Dock)
     check_dock(body)
     check_id(DOCK_PREFIX, body.dock_id)
     check_date("created_at", parse_time(body.created_at), tx.now_ms)

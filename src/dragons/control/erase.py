@@ -17,7 +17,7 @@ def erase(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
 
     The payloads are in the tenant's own store; whoever holds it destroys them after this receipt.
     """
-    body, _ = take_operator_statement(tx, caller, statement, ERASURE, Erasure, tx.now_ms)
+    body, _ = take_operator_statement(tx, caller, statement, ERASURE, Erasure)
     check_date("erased_at", parse_time(body.erased_at), tx.now_ms)
     for receipt_id in body.receipts:
         if tx.receipt(caller.tenant_id, receipt_id) is None:

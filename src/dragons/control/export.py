@@ -57,7 +57,7 @@ class Tree(NamedTuple):
     root: bytes
 
 
-def export_pack(  # noqa: PLR0913 - reader, signer, clock and file are the edge of this use case
+def export_pack(
     reader: Reader, ledger: Signer, tenant_id: str, selection: Selection, file: IO[bytes], *, now_ms: int
 ) -> Pack:
     """Write the pack to `file` and return its signed statement's body.
@@ -70,7 +70,9 @@ def export_pack(  # noqa: PLR0913 - reader, signer, clock and file are the edge 
     first = next(iter(reader.iter_receipts(tenant_id, wanted)), None)
     if first is None:
         raise NotFoundError(
-            "selection_empty", "Nothing is selected.", fix="`dragons sessions list` and `dragons agents list`."
+            "selection_empty",
+            "Nothing is selected.",
+            fix="`dragons sessions list` and `dragons agents list`.",
         )
     tree = Tree(size, root_at(size, lambda level, index: reader.node(tenant_id, level, index)))
     lines = PackLines(
@@ -173,10 +175,7 @@ def _heartbeats(reader: Reader, tenant_id: str, selection: Selection) -> list[He
         agent = selection.agent if isinstance(selection.agent, str) else None
         instances = list(reader.instances(tenant_id, agent=agent))
     return [
-        HeartbeatDigest(
-            instance_id=one.instance_id, accepted=one.beats, last=parse_envelope(one.last_beat)
-        )
+        HeartbeatDigest(instance_id=one.instance_id, accepted=one.beats, last=parse_envelope(one.last_beat))
         for one in instances
         if one.last_beat
     ]
-

@@ -93,7 +93,13 @@ def _check(row: ReceiptRow, parent: str, keys: dict[str, PublicKey], findings: F
     if leaf_hash(record.leaf()) != row.leaf_hash:
         findings.add(f"{at}: the stored leaf hash is wrong")
     stored = (row.seq, row.tenant_id, row.receipt_id, row.kind, row.issued_ms)
-    signed = (header.seq, header.tenant_id, header.receipt_id, header.kind.value, parse_time(header.issued_at))
+    signed = (
+        header.seq,
+        header.tenant_id,
+        header.receipt_id,
+        header.kind.value,
+        parse_time(header.issued_at),
+    )
     if stored != signed or not _columns_hold(row, header, findings):
         findings.add(f"{at}: the columns it is found by differ from its signed header")
     return root

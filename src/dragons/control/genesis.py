@@ -48,9 +48,23 @@ def prepare_genesis(name: str, operator_name: str, keys: FirstKeys, now_ms: int)
         ledger_key=keys.ledger.public_key.raw,
         created_at=format_time(now_ms - BACKDATE_MS),
     )
-    issuer = _key(tenant_id, keys.issuer, "issuer", "control plane", [], now_ms, ISSUER_LIFE_MS)
+    issuer = _key(
+        tenant_id,
+        keys.issuer,
+        role="issuer",
+        subject="control plane",
+        roles=[],
+        now_ms=now_ms,
+        life_ms=ISSUER_LIFE_MS,
+    )
     operator = _key(
-        tenant_id, keys.operator, "operator", operator_name, ["admin", "operator"], now_ms, OPERATOR_LIFE_MS
+        tenant_id,
+        keys.operator,
+        role="operator",
+        subject=operator_name,
+        roles=["admin", "operator"],
+        now_ms=now_ms,
+        life_ms=OPERATOR_LIFE_MS,
     )
     return tenant_id, Genesis(
         sign(TENANT, tenant, keys.root), (sign(KEY, issuer, keys.root), sign(KEY, operator, keys.root))
@@ -72,9 +86,16 @@ def create_tenant(tx: Transaction, genesis: Genesis) -> str:
     ledger = PublicKey(body.ledger_key)
     tx.put_key(
         KeyRow(
-            body.tenant_id, ledger.key_id(KeyRole.LEDGER), "ledger", ledger.raw, "ledger", (),
-            created_ms, 253_402_300_799_999, created_ms,
-        )  # fmt: skip
+            body.tenant_id,
+            ledger.key_id(KeyRole.LEDGER),
+            "ledger",
+            ledger.raw,
+            "ledger",
+            (),
+            created_ms,
+            253_402_300_799_999,
+            created_ms,
+        )
     )
     tx.append(body.tenant_id, Kind.TENANT_CREATED, genesis.tenant)
     for statement in genesis.keys:
@@ -83,8 +104,8 @@ def create_tenant(tx: Transaction, genesis: Genesis) -> str:
     return body.tenant_id
 
 
-def _key(  # noqa: PLR0913 - the fields of one statement
-    tenant_id: str, signer: Signer, role: str, subject: str, roles: list[str], now_ms: int, life_ms: int
+def _key(
+    tenant_id: str, signer: Signer, *, role: str, subject: str, roles: list[str], now_ms: int, life_ms: int
 ) -> Key:
     return Key(
         tenant_id=tenant_id,

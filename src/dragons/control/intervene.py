@@ -19,10 +19,12 @@ STOP = "stop"
 
 def intervene(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:
     """Record an intervention and carry it out. `stop` ends the instance for good."""
-    body, _ = take_operator_statement(tx, caller, statement, INTERVENTION, Intervention, tx.now_ms)
+    body, _ = take_operator_statement(tx, caller, statement, INTERVENTION, Intervention)
     check_date("at", parse_time(body.at), tx.now_ms)
     if body.action != STOP:
-        raise InvalidInputError("intervention_unknown", f"{body.action!r} is no intervention.", fix="Use stop.")
+        raise InvalidInputError(
+            "intervention_unknown", f"{body.action!r} is no intervention.", fix="Use stop."
+        )
     instance = tx.instance(caller.tenant_id, body.instance_id)
     if instance is None:
         raise NotFoundError("instance_missing", f"There is no instance {body.instance_id}.")

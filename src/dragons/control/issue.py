@@ -137,19 +137,32 @@ def issue(tx: Transaction, issuer: Signer, wish: Wish, fitting: Fitting, place: 
     if revoked is not None:
         return Refused(reason_of(revoked, lease.lease_id), revoked)
     instance = InstanceRow(
-        tenant_id=wish.tenant_id, instance_id=wish.instance_id, agent=version.agent, version=version.version,
-        manifest_hash=version.manifest_hash, public_key=wish.instance_key.raw, dock_id=dock.dock_id,
-        dispatch_id=place.dispatch_id, epoch=place.epoch, lease_id=lease.lease_id,
-        state=OrganismState.RUNNING, state_reason="lease issued", state_since_ms=now_ms, started_ms=now_ms,
-    )  # fmt: skip
-    return record_lease(tx, issuer, instance, lease, fitting.dock_envelope, Kind.LEASE_ISSUED, row.path)
+        tenant_id=wish.tenant_id,
+        instance_id=wish.instance_id,
+        agent=version.agent,
+        version=version.version,
+        manifest_hash=version.manifest_hash,
+        public_key=wish.instance_key.raw,
+        dock_id=dock.dock_id,
+        dispatch_id=place.dispatch_id,
+        epoch=place.epoch,
+        lease_id=lease.lease_id,
+        state=OrganismState.RUNNING,
+        state_reason="lease issued",
+        state_since_ms=now_ms,
+        started_ms=now_ms,
+    )
+    return record_lease(
+        tx, issuer, instance, lease, dock=fitting.dock_envelope, kind=Kind.LEASE_ISSUED, path=row.path
+    )
 
 
-def record_lease(  # noqa: PLR0913 - what one lease consists of
+def record_lease(
     tx: Transaction,
     issuer: Signer,
     instance: InstanceRow,
     lease: Lease,
+    *,
     dock: Envelope,
     kind: Kind,
     path: tuple[str, ...],
@@ -162,10 +175,15 @@ def record_lease(  # noqa: PLR0913 - what one lease consists of
     tx.append(lease.tenant_id, kind, statement, about(tx, Standing(instance, row, lease.epoch, None)))
     token = issue_token(
         Workload(
-            tenant_id=lease.tenant_id, sub=lease.instance_id, agent=version_name(lease.agent, lease.version),
-            lease_id=lease.lease_id, epoch=lease.epoch, iat=row.issued_ms // 1000, exp=row.expires_ms // 1000,
+            tenant_id=lease.tenant_id,
+            sub=lease.instance_id,
+            agent=version_name(lease.agent, lease.version),
+            lease_id=lease.lease_id,
+            epoch=lease.epoch,
+            iat=row.issued_ms // 1000,
+            exp=row.expires_ms // 1000,
             cnf=Confirmation(jkt=thumbprint(PublicKey(lease.instance_key))),
-        ),  # fmt: skip
+        ),
         issuer,
     )
     return Grant(instance, row, statement, dock, token)
@@ -177,18 +195,33 @@ def lease_row(
     """The row of a lease; `path` when it is known already, else it is made from `ancestors`."""
     entries = path or path_entries(
         Path(
-            lease.authorized_by, lease.dock_id, lease.agent, version_name(lease.agent, lease.version),
-            lease.instance_id, (lease.lease_id, *ancestors),
-        )  # fmt: skip
+            lease.authorized_by,
+            lease.dock_id,
+            lease.agent,
+            version_name(lease.agent, lease.version),
+            lease.instance_id,
+            (lease.lease_id, *ancestors),
+        )
     )
     parent = lease.parent_lease_id
     return LeaseRow(
-        tenant_id=lease.tenant_id, lease_id=lease.lease_id, instance_id=lease.instance_id, agent=lease.agent,
-        dock_id=lease.dock_id, serial=lease.serial, epoch=lease.epoch, depth=lease.depth, statement=statement,
-        scope=tuple(lease.scope), delegate_scope=tuple(lease.delegate_scope), path=entries,
-        issued_ms=parse_time(lease.issued_at), not_before_ms=parse_time(lease.not_before),
-        expires_ms=parse_time(lease.expires_at), parent_lease_id=parent if isinstance(parent, str) else None,
-    )  # fmt: skip
+        tenant_id=lease.tenant_id,
+        lease_id=lease.lease_id,
+        instance_id=lease.instance_id,
+        agent=lease.agent,
+        dock_id=lease.dock_id,
+        serial=lease.serial,
+        epoch=lease.epoch,
+        depth=lease.depth,
+        statement=statement,
+        scope=tuple(lease.scope),
+        delegate_scope=tuple(lease.delegate_scope),
+        path=entries,
+        issued_ms=parse_time(lease.issued_at),
+        not_before_ms=parse_time(lease.not_before),
+        expires_ms=parse_time(lease.expires_at),
+        parent_lease_id=parent if isinstance(parent, str) else None,
+    )
 
 
 def _fit_dock(reader: Reader, wish: Wish, dock: Dock) -> tuple[str, ...] | Refused:
@@ -199,7 +232,9 @@ def _fit_dock(reader: Reader, wish: Wish, dock: Dock) -> tuple[str, ...] | Refus
         return Refused(Reason.CAPABILITY_NOT_DOCKED, ", ".join(sorted(extra)))
     if wish.ttl_seconds > dock.ttl_seconds_max:
         return Refused(Reason.TTL_EXCEEDED, f"the dock allows {dock.ttl_seconds_max} s")
-    live = sum(1 for i in reader.instances(wish.tenant_id, agent=dock.agent, live=True) if i.dock_id == dock.dock_id)
+    live = sum(
+        1 for i in reader.instances(wish.tenant_id, agent=dock.agent, live=True) if i.dock_id == dock.dock_id
+    )
     if live >= dock.instances_max:
         return Refused(Reason.DOCK_INSTANCES_EXHAUSTED, f"{live} of {dock.instances_max} run already")
     return scope
@@ -220,5 +255,3 @@ def _digest(row: LeaseRow) -> str:
 def _lineage(parent: LeaseRow) -> tuple[str, ...]:
     prefix = "lease:"
     return tuple(one.removeprefix(prefix) for one in parent.path if one.startswith(prefix))
-
-

@@ -28,7 +28,9 @@ def register_key(tx: Transaction, caller: Caller, statement: Envelope) -> Append
     role = ROLES.get(body.role)
     public = PublicKey(body.public_key)
     if role is None or public.key_id(role) != body.key_id:
-        raise InvalidInputError("key_id_mismatch", f"{body.key_id} does not follow from the key and its role.")
+        raise InvalidInputError(
+            "key_id_mismatch", f"{body.key_id} does not follow from the key and its role."
+        )
     if not set(body.roles) <= OPERATOR_ROLES or (body.roles and body.role != "operator"):
         raise InvalidInputError("key_roles", f"Roles of an operator are {sorted(OPERATOR_ROLES)}.")
     if parse_time(body.not_after) <= parse_time(body.not_before):
@@ -93,7 +95,11 @@ def _check_root(reader: Reader, caller: Caller, statement: Envelope, expected: s
     tenant = reader.tenant(caller.tenant_id)
     root_id = _root_id(reader, caller)
     signers = {signature.keyid for signature in statement.signatures}
-    if tenant is None or signers != expected or not is_signed_by(statement, root_id, PublicKey(tenant.root_key)):
+    if (
+        tenant is None
+        or signers != expected
+        or not is_signed_by(statement, root_id, PublicKey(tenant.root_key))
+    ):
         raise ForbiddenError(
             "signature_invalid",
             "The statement is not signed by the tenant's root key.",

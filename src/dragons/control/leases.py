@@ -55,7 +55,9 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
         parent = tx.lease(caller.tenant_id, standing.lease.parent_lease_id)
         ends_ms = min(ends_ms, 0 if parent is None else parent.expires_ms)
     if ends_ms <= tx.now_ms:
-        return _deny(tx, issuer, standing, "renew", Refused(Reason.LEASE_EXPIRED, "nothing is left to extend"))
+        return _deny(
+            tx, issuer, standing, "renew", Refused(Reason.LEASE_EXPIRED, "nothing is left to extend")
+        )
     after = msgspec.structs.replace(
         before,
         serial=before.serial + 1,
@@ -64,7 +66,13 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
         expires_at=format_time(ends_ms),
     )
     return record_lease(
-        tx, issuer, standing.instance, after, dock_envelope, Kind.LEASE_RENEWED, standing.lease.path
+        tx,
+        issuer,
+        standing.instance,
+        after,
+        dock=dock_envelope,
+        kind=Kind.LEASE_RENEWED,
+        path=standing.lease.path,
     )
 
 
@@ -114,18 +122,23 @@ def delegate_lease(
         return _deny(tx, issuer, standing, "delegate", refusal)
     ttl_seconds = max(1, (parse_time(body.not_after) - tx.now_ms) // 1000)
     wish = Wish(
-        caller.tenant_id, body.instance_id, PublicKey(body.instance_key), manifest, tuple(body.scope), (),
+        caller.tenant_id,
+        body.instance_id,
+        PublicKey(body.instance_key),
+        manifest,
+        tuple(body.scope),
+        (),
         ttl_seconds,
-    )  # fmt: skip
+    )
     fitting = fit(tx, wish, tx.now_ms)
     if isinstance(fitting, Refused) or body.agent != manifest.agent:
         wrong = fitting if isinstance(fitting, Refused) else Refused(Reason.MANIFEST_MISMATCH, body.agent)
         return _deny(tx, issuer, standing, "delegate", wrong)
-    return _issue_child(tx, issuer, standing, statement, wish, fitting)
+    return _issue_child(tx, issuer, standing, statement, wish=wish, fitting=fitting)
 
 
-def _issue_child(  # noqa: PLR0913 - what one delegation consists of
-    tx: Transaction, issuer: Signer, standing: Standing, statement: Envelope, wish: Wish, fitting: Fitting
+def _issue_child(
+    tx: Transaction, issuer: Signer, standing: Standing, statement: Envelope, *, wish: Wish, fitting: Fitting
 ) -> Grant | Refused:
     place = Place(
         new_id(DISPATCH, tx.now_ms), 1, parent=standing.lease, delegation_hash=statement.payload_digest()

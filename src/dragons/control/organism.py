@@ -41,7 +41,10 @@ def change_state(
     )
     tx.put_instance(changed)
     tx.append(
-        instance.tenant_id, Kind.STATE_CHANGED, sign(TRANSITION, body, issuer), about(tx, _standing(tx, changed))
+        instance.tenant_id,
+        Kind.STATE_CHANGED,
+        sign(TRANSITION, body, issuer),
+        about(tx, _standing(tx, changed)),
     )
     if after is OrganismState.STOPPED:
         for session in tx.sessions(instance.tenant_id, instance_id=instance.instance_id, open_only=True):

@@ -28,7 +28,7 @@ VIEW_MAX = 10_000
 
 def revoke(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
     """Record a revocation; it holds for every decision after this write."""
-    body, _ = take_operator_statement(tx, caller, statement, REVOCATION, Revocation, tx.now_ms)
+    body, _ = take_operator_statement(tx, caller, statement, REVOCATION, Revocation)
     check_id(REVOCATION_PREFIX, body.revocation_id)
     check_date("revoked_at", parse_time(body.revoked_at), tx.now_ms)
     _check_target(tx, caller.tenant_id, body)

@@ -24,9 +24,7 @@ from dragons.evidence.receipt import CLOSING, SESSION, Closing, Session
 SESSIONS_OPEN_MAX = 100
 
 
-def open_session(
-    tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope
-) -> Appended | Refused:
+def open_session(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended | Refused:
     """Record a goal's commitment; refused when the instance has no authority or the scope is wider."""
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
     body = take_instance_statement(
@@ -44,13 +42,22 @@ def open_session(
         return record_denial(tx, issuer, subject, "session", refused)
     if tx.session(caller.tenant_id, body.session_id) is not None:
         raise ConflictError("session_exists", f"{body.session_id} was opened already.")
-    if len(tx.sessions(caller.tenant_id, instance_id=caller.instance_id, open_only=True)) >= SESSIONS_OPEN_MAX:
-        raise ConflictError("sessions_exhausted", f"An instance has at most {SESSIONS_OPEN_MAX} open sessions.")
+    if (
+        len(tx.sessions(caller.tenant_id, instance_id=caller.instance_id, open_only=True))
+        >= SESSIONS_OPEN_MAX
+    ):
+        raise ConflictError(
+            "sessions_exhausted", f"An instance has at most {SESSIONS_OPEN_MAX} open sessions."
+        )
     tx.put_session(
         SessionRow(
-            caller.tenant_id, body.session_id, caller.instance_id, standing.instance.agent, lease.lease_id,
+            caller.tenant_id,
+            body.session_id,
+            caller.instance_id,
+            standing.instance.agent,
+            lease.lease_id,
             tx.now_ms,
-        )  # fmt: skip
+        )
     )
     return tx.append(
         caller.tenant_id,

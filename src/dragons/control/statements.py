@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from dragons.control.caller import Caller
-from dragons.control.ports import Reader
+from dragons.control.ports import Transaction
 from dragons.control.rows import KeyRow
 from dragons.core.canonical import Document
 from dragons.core.errors import ForbiddenError, InvalidInputError
@@ -20,7 +20,7 @@ B = TypeVar("B", bound=Document)
 
 
 def take_operator_statement(
-    reader: Reader, caller: Caller, envelope: Envelope, kind: str, document: type[B], now_ms: int
+    tx: Transaction, caller: Caller, envelope: Envelope, kind: str, document: type[B]
 ) -> tuple[B, KeyRow]:
     """The body of a statement signed by exactly one valid operator key of the caller's tenant.
 
@@ -28,16 +28,18 @@ def take_operator_statement(
     """
     check_shape(envelope)
     if len(envelope.signatures) != 1:
-        raise InvalidInputError("statement_signatures", f"A {kind} statement carries one operator's signature.")
+        raise InvalidInputError(
+            "statement_signatures", f"A {kind} statement carries one operator's signature."
+        )
     signature = envelope.signatures[0]
-    row = reader.key(caller.tenant_id, signature.keyid)
+    row = tx.key(caller.tenant_id, signature.keyid)
     if row is None or row.role != "operator":
         raise ForbiddenError(
             "signer_unknown",
             f"{signature.keyid} is no operator key of this tenant.",
             fix="Sign with a key that `dragons keys list` shows.",
         )
-    if not key_holds(row, now_ms) or not SIGNING_ROLES & set(row.roles):
+    if not key_holds(row, tx.now_ms) or not SIGNING_ROLES & set(row.roles):
         raise ForbiddenError("signer_not_valid", f"{signature.keyid} is revoked, expired or may not sign.")
     if not PublicKey(row.public_key).verify(signature.sig, envelope.pae()):
         raise ForbiddenError("signature_invalid", f"The signature of {signature.keyid} does not hold.")
@@ -50,7 +52,9 @@ def take_instance_statement(
     """The body of a statement signed by the caller's own instance key."""
     check_shape(envelope)
     if len(envelope.signatures) != 1 or not is_signed_by(envelope, envelope.signatures[0].keyid, key):
-        raise ForbiddenError("signature_invalid", f"The {kind} statement is not signed by the instance's key.")
+        raise ForbiddenError(
+            "signature_invalid", f"The {kind} statement is not signed by the instance's key."
+        )
     body = take_body(caller, envelope, kind, document)
     if getattr(body, "instance_id", caller.instance_id) != caller.instance_id:
         raise ForbiddenError("instance_mismatch", f"The {kind} statement is about another instance.")

@@ -79,7 +79,9 @@ def authenticate_token(reader: Reader, token: str, now_ms: int) -> Caller:
     row = reader.token(hash_token(token))
     if row is None or row.revoked_ms is not None or now_ms >= row.expires_ms:
         raise UnauthenticatedError(
-            "token_invalid", "The API token is unknown, revoked or expired.", fix="Ask an admin for a new one."
+            "token_invalid",
+            "The API token is unknown, revoked or expired.",
+            fix="Ask an admin for a new one.",
         )
     key = reader.key(row.tenant_id, row.key_id)
     if key is None or not key_holds(key, now_ms):

@@ -20,7 +20,7 @@ def register_manifest(tx: Transaction, caller: Caller, statement: Envelope) -> t
 
     Returns the version and whether it is new. ConflictError when the number is not the next.
     """
-    body, key = take_operator_statement(tx, caller, statement, REGISTRATION, Registration, tx.now_ms)
+    body, key = take_operator_statement(tx, caller, statement, REGISTRATION, Registration)
     check_manifest(body.manifest)
     check_date("registered_at", parse_time(body.registered_at), tx.now_ms)
     if body.manifest.hash() != body.manifest_hash:
@@ -49,7 +49,7 @@ def register_manifest(tx: Transaction, caller: Caller, statement: Envelope) -> t
 
 def activate_version(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
     """From now on the agent is launched as this version; an older number is a rollback, on the record."""
-    body, key = take_operator_statement(tx, caller, statement, ACTIVATION, Activation, tx.now_ms)
+    body, key = take_operator_statement(tx, caller, statement, ACTIVATION, Activation)
     at_ms = parse_time(body.activated_at)
     check_date("activated_at", at_ms, tx.now_ms)
     version = tx.version(caller.tenant_id, body.agent, body.version)
@@ -66,9 +66,15 @@ def activate_version(tx: Transaction, caller: Caller, statement: Envelope) -> Ap
         )
     tx.put_activation(
         ActivationRow(
-            caller.tenant_id, body.agent, body.ordinal, body.version, body.manifest_hash, at_ms, key.key_id,
+            caller.tenant_id,
+            body.agent,
+            body.ordinal,
+            body.version,
+            body.manifest_hash,
+            at_ms,
+            key.key_id,
             body.reason if isinstance(body.reason, str) else "",
-        )  # fmt: skip
+        )
     )
     return tx.append(
         caller.tenant_id,

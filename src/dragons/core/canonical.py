@@ -86,10 +86,13 @@ def _check(value: object, depth: int) -> bool:
         return True
     if isinstance(value, int):
         if not -INT_MAX <= value <= INT_MAX:
-            raise _not_canonical(f"an integer of {value.bit_length()} bits is too large; write it as a string")
+            raise _not_canonical(
+                f"an integer of {value.bit_length()} bits is too large; write it as a string"
+            )
         return True
     if isinstance(value, list):
-        return all([_check(item, depth + 1) for item in value])
+        # A list, not a generator: every item must be checked, whatever the first one says.
+        return all([_check(item, depth + 1) for item in value])  # noqa: C419
     if isinstance(value, dict):
         plain = True
         for key, item in value.items():

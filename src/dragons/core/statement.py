@@ -60,7 +60,9 @@ class Envelope(Document):
         Says nothing about signatures: check them first.
         """
         if self.kind != kind:
-            raise InvalidInputError("statement_kind", f"Expected a {kind} statement, got {self.payloadType!r}.")
+            raise InvalidInputError(
+                "statement_kind", f"Expected a {kind} statement, got {self.payloadType!r}."
+            )
         return decode(document, self.payload)
 
 

@@ -81,7 +81,9 @@ def measure_directory(root: Path) -> Manifest:
     return _manifest(description.agent, code, config, description)
 
 
-def measure_program(agent: str, program: Path, arguments: Sequence[str], capabilities: Sequence[str]) -> Manifest:
+def measure_program(
+    agent: str, program: Path, arguments: Sequence[str], capabilities: Sequence[str]
+) -> Manifest:
     """The manifest of a single file and the command line `arguments` that starts it."""
     check_agent_name(agent)
     if not program.is_file():
@@ -149,7 +151,9 @@ def _rule(patterns: Sequence[str], source: Path) -> pathspec.GitIgnoreSpec:
     try:
         return pathspec.GitIgnoreSpec.from_lines(patterns)
     except ValueError as error:
-        raise InvalidInputError("pattern_malformed", f"{source}: {error}.", fix="Correct the pattern.") from error
+        raise InvalidInputError(
+            "pattern_malformed", f"{source}: {error}.", fix="Correct the pattern."
+        ) from error
 
 
 def _excluded(path: str, rules: list[tuple[str, pathspec.GitIgnoreSpec]], *, is_folder: bool) -> bool:

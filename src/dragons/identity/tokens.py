@@ -96,5 +96,3 @@ def _unb64(data: bytes) -> bytes:
 
 def _refused(why: str) -> UnauthenticatedError:
     return UnauthenticatedError("token_invalid", f"The workload token {why}.", fix="Renew the lease.")
-
-

@@ -14,7 +14,6 @@ import pytest
 from dragons.audit.verify import verify_file
 from dragons.authority.revocation import Target
 from dragons.core.errors import ForbiddenError, InvalidInputError
-from dragons.core.statement import Envelope
 from dragons.core.vocabulary import Outcome
 from dragons.evidence.receipt import CLAIM, Claim
 from dragons.sdk import ActionDenied, SessionStateError, open_session
@@ -107,16 +106,16 @@ def test_failures_are_recorded_and_raised(plane: ControlPlane, docked: Docked) -
         with open_session("g", agent_dir=agent, home=plane.home.folder) as session:
             session_id = session.session_id
             with session.action(READ):
-                raise ZeroDivisionError("secret 42")
+                raise ZeroDivisionError("a secret")
 
-    with pytest.raises(ZeroDivisionError, match="secret 42"):
+    with pytest.raises(ZeroDivisionError, match="a secret"):
         work()
     views = receipts(plane, session_id)
     assert [view.header.get("outcome") for view in views] == [None, "failed", "failed"]
-    assert "42" not in msgspec.json.encode(views).decode().replace(session_id, "")[:0] + str(
-        [view.header.get("reason") for view in views]
-    )
-    error = {"type": "ZeroDivisionError", "message": "secret 42"}
+    with plane.client() as client:
+        shown = [msgspec.json.encode(client.receipt(view.receipt_id)) for view in views]
+    assert not any(b"a secret" in one for one in shown)
+    error = {"type": "ZeroDivisionError", "message": "a secret"}
     assert payload(plane, views[1].header["payload_hash"])["outcome"] == {"status": "failed", "error": error}
     assert payload(plane, views[2].header["payload_hash"])["outcome"] == {"status": "failed", "error": error}
 

@@ -44,7 +44,9 @@ def _mirror(name: str, row: type, key: tuple[str, ...]) -> Keyed:
         optional = kind.endswith("| None")
         base = kind.removesuffix(" | None")
         sql_type: TypeEngine[object] = {"int": BigInteger(), "bytes": LargeBinary()}.get(base, Text())  # type: ignore[assignment]
-        columns.append(Column(field, sql_type, nullable=optional, primary_key=field in key, autoincrement=False))
+        columns.append(
+            Column(field, sql_type, nullable=optional, primary_key=field in key, autoincrement=False)
+        )
     return Keyed(Table(name, metadata, *columns), key)
 
 
@@ -146,7 +148,15 @@ _leases = MIRRORS[rows.LeaseRow].table
 Index("leases_by_agent", _leases.c.tenant_id, _leases.c.agent)
 
 # Evidence, and what decisions about the past rest on.
-APPEND_ONLY = ("receipts", "ledger_nodes", "checkpoints", "revocations", "activations", "versions", "catalogues")
+APPEND_ONLY = (
+    "receipts",
+    "ledger_nodes",
+    "checkpoints",
+    "revocations",
+    "activations",
+    "versions",
+    "catalogues",
+)
 
 
 def prepare(connection: Connection) -> None:
@@ -169,6 +179,8 @@ def prepare(connection: Connection) -> None:
                 )
             )
     connection.execute(
-        text("INSERT INTO schema_version (version) SELECT :v WHERE NOT EXISTS (SELECT 1 FROM schema_version)"),
+        text(
+            "INSERT INTO schema_version (version) SELECT :v WHERE NOT EXISTS (SELECT 1 FROM schema_version)"
+        ),
         {"v": SCHEMA_VERSION},
     )

@@ -35,7 +35,9 @@ class SqlStore:
     def __init__(self, path: Path, keyring: Keyring, clock: Clock) -> None:
         self.path = path
         try:
-            self._writing = _engine(path, begin="BEGIN IMMEDIATE", setup=("PRAGMA page_size=8192", "PRAGMA journal_mode=WAL"))
+            self._writing = _engine(
+                path, begin="BEGIN IMMEDIATE", setup=("PRAGMA page_size=8192", "PRAGMA journal_mode=WAL")
+            )
             with self._writing.begin() as connection:
                 prepare(connection)
             self._reading = _engine(path, begin="BEGIN", setup=("PRAGMA query_only=ON",))

@@ -146,9 +146,7 @@ class SqlTransaction(SqlReader):
 
     def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
         read = super().instance
-        return self._cached(
-            rows.InstanceRow, (tenant_id, instance_id), lambda: read(tenant_id, instance_id)
-        )
+        return self._cached(rows.InstanceRow, (tenant_id, instance_id), lambda: read(tenant_id, instance_id))
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
         read = super().lease
@@ -285,7 +283,9 @@ class SqlTransaction(SqlReader):
         self.touched = True
         self._sync()
         table = schema.MIRRORS[kind].table
-        self._connection.execute(delete(table).where(*(table.c[name] == value for name, value in key.items())))
+        self._connection.execute(
+            delete(table).where(*(table.c[name] == value for name, value in key.items()))
+        )
         self._cache.rows.pop((kind, *key.values()), None)
 
 

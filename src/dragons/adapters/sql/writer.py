@@ -126,8 +126,7 @@ class Writer:
             with connection.begin():
                 self._check_others(connection)
                 tx = SqlTransaction(connection, self._cache, self._keyring)
-                for job in group:
-                    answers.append(self._one(tx, job, alone=len(group) == 1))
+                answers.extend(self._one(tx, job, alone=len(group) == 1) for job in group)
                 tx.finish()
         except BaseException:
             self._cache.clear()

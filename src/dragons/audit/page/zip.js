@@ -1,0 +1,135 @@
+// Reading a ZIP file in the browser: the central directory, then stored and deflated entries.
+
+import { Refused, crc32, textOf } from "./bytes.js";
+
+const END = 0x06054b50;
+const END64 = 0x06064b50;
+const END64_LOCATOR = 0x07064b50;
+const ENTRY = 0x02014b50;
+const LOCAL = 0x04034b50;
+const COMMENT_BYTES_MAX = 0xffff;
+/** More than this is for `dragons verify`, which needs no memory for it. */
+export const READ_BYTES_MAX = 400 * 1024 * 1024;
+
+/** The entries of a ZIP file as `{name: {…}}`; Refused when it is none. */
+export function readDirectory(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = findEnd(view);
+  // Bytes before the archive shift all its offsets alike.
+  const shift = end.at - end.size - end.offset;
+  const entries = new Map();
+  let at = end.offset + shift;
+  if (at < 0) throw damaged("its directory lies outside of it");
+  while (at < end.at) {
+    if (at + 46 > end.at || view.getUint32(at, true) !== ENTRY) throw damaged("its directory is broken");
+    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
+    const name = entryName(bytes.subarray(at + 46, at + 46 + nameBytes));
+    if (entries.has(name)) throw new Refused("pack_ambiguous", "The pack holds two entries of one name.");
+    entries.set(name, { name, ...entryOf(view, at, at + 46 + nameBytes, extraBytes, shift) });
+    at += 46 + nameBytes + extraBytes + commentBytes;
+  }
+  return entries;
+}
+
+/** The contents of an entry as `{bytes, error}`; bytes before the error are still there. */
+export async function readEntry(file, entry) {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  const at = entry.offset;
+  if (at + 30 > file.length || view.getUint32(at, true) !== LOCAL) return broken("an entry has no header");
+  const [nameBytes, extraBytes] = [view.getUint16(at + 26, true), view.getUint16(at + 28, true)];
+  if (entryName(file.subarray(at + 30, at + 30 + nameBytes)) !== entry.name) return broken("a name is contradicted");
+  if (entry.flags & 0x61) return broken("an entry is encrypted");
+  const start = at + 30 + nameBytes + extraBytes;
+  const packed = file.subarray(start, start + entry.packed);
+  const { bytes, error } = await unpack(packed, entry);
+  if (error) return { bytes, error };
+  return crc32(bytes) === entry.crc ? { bytes, error: null } : { bytes, error: damaged("a checksum is wrong") };
+}
+
+async function unpack(packed, entry) {
+  if (entry.method === 0) return { bytes: packed.subarray(0, entry.size), error: null };
+  if (entry.method !== 8) return broken("an entry is compressed in a way that is not read here");
+  return inflate(packed, entry.size);
+}
+
+/** Raw deflate undone, up to `size` bytes. */
+export async function inflate(packed, size) {
+  const bytes = new Uint8Array(size);
+  let end = 0;
+  try {
+    const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
+    for (let step = await reader.read(); !step.done && end < size; step = await reader.read()) {
+      const part = step.value.subarray(0, size - end);
+      bytes.set(part, end);
+      end += part.length;
+    }
+    await reader.cancel();
+  } catch {
+    return { bytes: bytes.subarray(0, end), error: damaged("an entry can't be decompressed") };
+  }
+  return { bytes: bytes.subarray(0, end), error: null };
+}
+
+function findEnd(view) {
+  const lowest = Math.max(0, view.byteLength - 22 - COMMENT_BYTES_MAX);
+  for (let at = view.byteLength - 22; at >= lowest; at -= 1) {
+    if (view.getUint32(at, true) !== END) continue;
+    const end = { at, size: view.getUint32(at + 12, true), offset: view.getUint32(at + 16, true) };
+    return at >= 20 && view.getUint32(at - 20, true) === END64_LOCATOR ? findEnd64(view, at) : end;
+  }
+  throw damaged("it is no ZIP file");
+}
+
+function findEnd64(view, at) {
+  const place = at - 20 - 56;
+  if (place < 0 || view.getUint32(place, true) !== END64) throw damaged("its directory is broken");
+  return {
+    at: place,
+    size: Number(view.getBigUint64(place + 40, true)),
+    offset: Number(view.getBigUint64(place + 48, true)),
+  };
+}
+
+function entryOf(view, at, extraAt, extraBytes, shift) {
+  const entry = {
+    flags: view.getUint16(at + 8, true),
+    method: view.getUint16(at + 10, true),
+    crc: view.getUint32(at + 16, true),
+    packed: view.getUint32(at + 20, true),
+    size: view.getUint32(at + 24, true),
+    offset: view.getUint32(at + 42, true),
+  };
+  readZip64(view, entry, extraAt, extraAt + extraBytes);
+  if (entry.size > READ_BYTES_MAX) {
+    throw new Refused("pack_too_large", "The pack is too large for a browser; use `dragons verify`.");
+  }
+  entry.offset += shift;
+  return entry;
+}
+
+function readZip64(view, entry, begin, end) {
+  for (let at = begin; at + 4 <= end; at += 4 + view.getUint16(at + 2, true)) {
+    if (view.getUint16(at, true) !== 1) continue;
+    let place = at + 4;
+    for (const field of ["size", "packed", "offset"]) {
+      if (entry[field] !== 0xffffffff) continue;
+      if (place + 8 > end) throw damaged("its directory is broken");
+      entry[field] = Number(view.getBigUint64(place, true));
+      place += 8;
+    }
+    return;
+  }
+}
+
+function entryName(bytes) {
+  const end = bytes.indexOf(0);
+  const name = end < 0 ? bytes : bytes.subarray(0, end);
+  try {
+    return textOf(name);
+  } catch {
+    throw damaged("a name is not a text");
+  }
+}
+
+const damaged = (why) => new Refused("pack_damaged", `The file is not a readable pack: ${why}.`);
+const broken = (why) => ({ bytes: new Uint8Array(), error: damaged(why) });
