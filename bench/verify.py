@@ -123,7 +123,7 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         me = psutil.Process()
         self._before = {me.pid: sum(me.cpu_times()[:2])}
-        while not self._done.wait(0.01):
+        while not self._done.wait(0.05):
             sizes = []
             for process in (me, *me.children(recursive=True)):
                 try:

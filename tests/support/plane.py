@@ -2,70 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
 
 from dragons.adapters.sql.store import SqlStore
-from dragons.authority.catalogue import CATALOGUE, Catalogue, Entry
-from dragons.authority.dock import DOCK, Dock
-from dragons.authority.revocation import REVOCATION, Revocation, Target
+from dragons.audit.pack import Selection
+from dragons.audit.verdicts import Report
+from dragons.audit.verify import verify_file
+from dragons.authority.lease import DELEGATION, RELEASE, Delegation, Release
 from dragons.control.append import ClaimReceipt, append_claim, check_claim
+from dragons.control.authorize import Authorized, authorize_action
+from dragons.control.beat import Beats, accept_heartbeats
 from dragons.control.caller import Caller
-from dragons.control.catalogue import publish_catalogue
 from dragons.control.denials import Refused
-from dragons.control.docks import dock_agent
+from dragons.control.export import export_pack
+from dragons.control.fsck import fsck
 from dragons.control.genesis import FirstKeys, create_tenant, prepare_genesis
 from dragons.control.issue import Grant
 from dragons.control.launch import LaunchWish, launch_instance
-from dragons.control.ports import Appended
-from dragons.control.revoke import revoke
+from dragons.control.leases import delegate_lease, release_lease, renew_lease
+from dragons.control.ports import Appended, Reader, Transaction
+from dragons.control.rows import InstanceRow, LeaseRow, SessionRow
 from dragons.control.sessions import close_session, open_session
-from dragons.control.sweep import sweep
-from dragons.control.versions import activate_version, register_manifest
-from dragons.core.clock import ManualClock, format_time
+from dragons.core.clock import Clock, ManualClock, format_time
 from dragons.core.hashing import sha256_hex
-from dragons.core.ids import (
-    CLAIM,
-    SESSION,
-    new_id,
-    uuid7_hex,
-)
-from dragons.core.ids import (
-    DOCK as DOCK_PREFIX,
-)
-from dragons.core.ids import (
-    REVOCATION as REVOCATION_PREFIX,
-)
+from dragons.core.ids import CLAIM, SESSION, new_id, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import Envelope, sign
-from dragons.core.vocabulary import Outcome, Risk, Role
+from dragons.core.vocabulary import Outcome, Role
 from dragons.evidence import receipt
 from dragons.evidence.payload import commit
-from dragons.identity.manifest import FileDigest, Manifest
-from dragons.identity.records import ACTIVATION, REGISTRATION, Activation, Registration
-from dragons.liveness.organism import LivenessPolicy
+from dragons.identity.manifest import Manifest
+from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
+from tests.support.governed import CAPABILITIES, Governed, MemoryKeyring, make_manifest
 
-CAPABILITIES = {
-    "read:payments": Entry(description="Read payments.", risk=Risk.LOW, delegable=True),
-    "write:ledger": Entry(description="Post to the ledger.", risk=Risk.MEDIUM, delegable=False),
-    "pay:supplier": Entry(description="Send money.", risk=Risk.HIGH, delegable=False),
-    "send:email": Entry(description="Send mail.", risk=Risk.LOW, delegable=True),
-}
+__all__ = [
+    "CAPABILITIES",
+    "Agent",
+    "MemoryKeyring",
+    "Plane",
+    "Tenancy",
+    "assert_sound",
+    "assert_valid",
+    "export",
+    "make_manifest",
+    "verify",
+]
+
 WAIT_SECONDS = 30
-
-
-class MemoryKeyring:
-    """Issuer and ledger keys of several tenants."""
-
-    def __init__(self) -> None:
-        self.keys: dict[tuple[str, KeyRole], LocalSigner] = {}
-
-    def issuer(self, tenant_id: str) -> LocalSigner:
-        return self.keys[tenant_id, KeyRole.ISSUER]
-
-    def ledger(self, tenant_id: str) -> LocalSigner:
-        return self.keys[tenant_id, KeyRole.LEDGER]
+T = TypeVar("T")
 
 
 @dataclass
@@ -77,6 +66,14 @@ class Agent:
     caller: Caller
     session_id: str = ""
 
+    @property
+    def lease(self) -> LeaseRow:
+        return self.grant.lease
+
+    @property
+    def instance_id(self) -> str:
+        return self.grant.lease.instance_id
+
 
 @dataclass
 class Plane:
@@ -86,8 +83,24 @@ class Plane:
     clock: ManualClock = field(default_factory=ManualClock)
     keyring: MemoryKeyring = field(default_factory=MemoryKeyring)
 
+    # What the store reads instead of `clock`, for example a SteadyClock over it.
+    store_clock: Clock | None = None
+
     def __post_init__(self) -> None:
-        self.store = SqlStore(self.path, self.keyring, self.clock)
+        self.store = SqlStore(self.path, self.keyring, self.store_clock or self.clock)
+
+    def write(self, job: Callable[[Transaction], T]) -> T:
+        """Run a job and wait until it is durable."""
+        return self.store.write(job).result(WAIT_SECONDS)
+
+    def read(self, look: Callable[[Reader], T]) -> T:
+        with self.store.read() as reader:
+            return look(reader)
+
+    def reopen(self) -> None:
+        """End the store, as a restart does, and open it again."""
+        self.store.close()
+        self.store = SqlStore(self.path, self.keyring, self.store_clock or self.clock)
 
     def tenant(self, name: str = "acme") -> Tenancy:
         root, operator, issuer, ledger = (
@@ -96,117 +109,31 @@ class Plane:
         )
         now = self.clock.now_ms()
         tenant_id, genesis = prepare_genesis(name, "ada", FirstKeys(root, ledger, issuer, operator), now)
-        self.keyring.keys[tenant_id, KeyRole.ISSUER] = issuer
-        self.keyring.keys[tenant_id, KeyRole.LEDGER] = ledger
-        self.store.write(lambda tx: create_tenant(tx, genesis)).result(WAIT_SECONDS)
+        self.keyring.put(tenant_id, issuer)
+        self.keyring.put(tenant_id, ledger)
+        self.write(lambda tx: create_tenant(tx, genesis))
         return Tenancy(self, tenant_id, root, operator)
 
 
 @dataclass
-class Tenancy:
-    """A tenant with its operator's hands."""
+class Tenancy(Governed):
+    """A tenant with its operator's hands and its instances'."""
 
-    plane: Plane
-    tenant_id: str
-    root: LocalSigner
-    operator: LocalSigner
+    def instance(self, agent: Agent) -> InstanceRow:
+        found = self.plane.read(lambda reader: reader.instance(self.tenant_id, agent.instance_id))
+        assert found is not None
+        return found
 
-    @property
-    def now(self) -> str:
-        return format_time(self.plane.clock.now_ms())
-
-    @property
-    def caller(self) -> Caller:
-        return Caller(self.tenant_id, Role.ADMIN, key_id=self.operator.key_id)
-
-    @property
-    def issuer(self) -> LocalSigner:
-        return self.plane.keyring.issuer(self.tenant_id)
-
-    def do(self, use_case: object, *arguments: object) -> object:
-        """Run a use case that takes (tx, caller, …) and wait until it is durable."""
-        return self.plane.store.write(
-            lambda tx: use_case(tx, self.caller, *arguments)  # type: ignore[operator]
-        ).result(WAIT_SECONDS)
-
-    def publish(self, version: int = 1, capabilities: dict[str, Entry] | None = None) -> Appended:
-        body = Catalogue(
-            tenant_id=self.tenant_id,
-            version=version,
-            capabilities=CAPABILITIES if capabilities is None else capabilities,
-            published_at=self.now,
-        )
-        return self.do(publish_catalogue, sign(CATALOGUE, body, self.operator))  # type: ignore[return-value]
-
-    def register(self, manifest: Manifest, version: int = 1) -> None:
-        body = Registration(
-            tenant_id=self.tenant_id,
-            version=version,
-            manifest=manifest,
-            manifest_hash=manifest.hash(),
-            registered_at=self.now,
-        )
-        self.do(register_manifest, sign(REGISTRATION, body, self.operator))
-
-    def activate(self, manifest: Manifest, version: int = 1, ordinal: int = 0) -> None:
-        body = Activation(
-            tenant_id=self.tenant_id,
-            agent=manifest.agent,
-            version=version,
-            manifest_hash=manifest.hash(),
-            ordinal=ordinal,
-            activated_at=self.now,
-        )
-        self.do(activate_version, sign(ACTIVATION, body, self.operator))
-
-    def dock(self, agent: str, scope: Sequence[str], *, delegate: Sequence[str] = (), **limits: int) -> str:
-        body = Dock(
-            dock_id=new_id(DOCK_PREFIX, self.plane.clock.now_ms()),
-            tenant_id=self.tenant_id,
-            agent=agent,
-            scope=sorted(scope),
-            delegate_scope=sorted(delegate),
-            ttl_seconds_max=limits.get("ttl_seconds_max", 3600),
-            instances_max=limits.get("instances_max", 10),
-            operator=self.operator.key_id,
-            created_at=self.now,
-        )
-        self.do(dock_agent, sign(DOCK, body, self.operator))
-        return body.dock_id
-
-    def revoke(self, kind: Target, target: str) -> Appended:
-        body = Revocation(
-            revocation_id=new_id(REVOCATION_PREFIX, self.plane.clock.now_ms()),
-            tenant_id=self.tenant_id,
-            kind=kind,
-            target=target,
-            revoked_at=self.now,
-            reason="test",
-        )
-        return self.do(revoke, sign(REVOCATION, body, self.operator))  # type: ignore[return-value]
-
-    def ready(
-        self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments", "write:ledger")
-    ) -> Manifest:
-        """Catalogue, manifest, activation and dock in one go."""
-        manifest = make_manifest(agent)
-        self.publish()
-        self.register(manifest)
-        self.activate(manifest)
-        self.dock(agent, scope)
-        return manifest
+    def session(self, session_id: str) -> SessionRow:
+        found = self.plane.read(lambda reader: reader.session(self.tenant_id, session_id))
+        assert found is not None
+        return found
 
     def launch(self, manifest: Manifest, **wish: object) -> Agent | Refused:
         signer = LocalSigner.generate(KeyRole.INSTANCE)
-        wanted = LaunchWish(
-            instance_id=uuid7_hex(self.plane.clock.now_ms()),
-            instance_key=signer.public_key.raw,
-            manifest=manifest,
-            **wish,  # type: ignore[arg-type]
-        )
-        found = self.plane.store.write(
-            lambda tx: launch_instance(tx, self.issuer, self.caller, wanted)
-        ).result(WAIT_SECONDS)
+        names = {"instance_id": uuid7_hex(self.now_ms), "instance_key": signer.public_key.raw}
+        wanted = LaunchWish(**{**names, "manifest": manifest, **wish})  # type: ignore[arg-type]
+        found = self.plane.write(lambda tx: launch_instance(tx, self.issuer, self.caller, wanted))
         if isinstance(found, Refused):
             return found
         caller = Caller(
@@ -222,9 +149,9 @@ class Tenancy:
         assert isinstance(opened, Appended), opened
         return agent
 
-    def open(self, agent: Agent) -> Appended | Refused:
+    def open(self, agent: Agent, **changes: Any) -> Appended | Refused:
         lease = agent.grant.lease
-        agent.session_id = new_id(SESSION, self.plane.clock.now_ms())
+        agent.session_id = new_id(SESSION, self.now_ms)
         body = receipt.Session(
             session_id=agent.session_id,
             tenant_id=self.tenant_id,
@@ -235,16 +162,16 @@ class Tenancy:
             payload_hash=commit({"goal": "reconcile payments", "scope": list(lease.scope)}).payload_hash,
             opened_at=self.now,
         )
+        body = msgspec.structs.replace(body, **changes)
+        agent.session_id = body.session_id
         envelope = sign(receipt.SESSION, body, agent.signer)
-        return self.plane.store.write(
-            lambda tx: open_session(tx, self.issuer, agent.caller, envelope)
-        ).result(WAIT_SECONDS)
+        return self.plane.write(lambda tx: open_session(tx, self.issuer, agent.caller, envelope))
 
     def claim(self, agent: Agent, action: str = "read:payments", **changes: object) -> Envelope:
         """A signed claim of one action, now."""
         lease = agent.grant.lease
         fields: dict[str, object] = {
-            "claim_id": new_id(CLAIM, self.plane.clock.now_ms()),
+            "claim_id": new_id(CLAIM, self.now_ms),
             "tenant_id": self.tenant_id,
             "instance_id": lease.instance_id,
             "lease_id": lease.lease_id,
@@ -262,11 +189,84 @@ class Tenancy:
 
     def append(self, agent: Agent, claim: Envelope) -> ClaimReceipt | Refused:
         checked = check_claim(agent.caller, claim, agent.signer.public_key)
-        return self.plane.store.write(lambda tx: append_claim(tx, self.issuer, agent.caller, checked)).result(
-            WAIT_SECONDS
-        )
+        return self.plane.write(lambda tx: append_claim(tx, self.issuer, agent.caller, checked))
 
-    def close(self, agent: Agent, outcome: Outcome = Outcome.COMPLETED) -> Appended:
+    def work(self, agent: Agent, action: str = "read:payments", **changes: object) -> ClaimReceipt | Refused:
+        """Claim one action and append it."""
+        return self.append(agent, self.claim(agent, action, **changes))
+
+    def authorize(self, agent: Agent, action: str, session_id: str = "") -> Authorized | Refused:
+        wanted = session_id or agent.session_id
+        return self.plane.write(lambda tx: authorize_action(tx, self.issuer, agent.caller, wanted, action))
+
+    def renew(self, agent: Agent) -> Grant | Refused:
+        found = self.plane.write(lambda tx: renew_lease(tx, self.issuer, agent.caller))
+        if isinstance(found, Grant):
+            agent.grant = found
+        return found
+
+    def release(self, agent: Agent, **changes: Any) -> Appended:
+        body = Release(
+            tenant_id=self.tenant_id,
+            lease_id=agent.lease.lease_id,
+            instance_id=agent.instance_id,
+            released_at=self.now,
+        )
+        envelope = sign(RELEASE, msgspec.structs.replace(body, **changes), agent.signer)
+        return self.plane.write(lambda tx: release_lease(tx, self.issuer, agent.caller, envelope))
+
+    def delegate(
+        self,
+        parent: Agent,
+        manifest: Manifest,
+        scope: Sequence[str],
+        *,
+        ttl_seconds: int = 60,
+        **changes: Any,
+    ) -> Agent | Refused:
+        """A child instance with part of the parent's lease."""
+        signer = LocalSigner.generate(KeyRole.INSTANCE)
+        body = Delegation(
+            tenant_id=self.tenant_id,
+            parent_lease_id=parent.lease.lease_id,
+            parent_instance_id=parent.instance_id,
+            agent=manifest.agent,
+            instance_id=uuid7_hex(self.now_ms),
+            instance_key=signer.public_key.raw,
+            scope=sorted(scope),
+            not_after=format_time(self.now_ms + ttl_seconds * 1000),
+            created_at=self.now,
+        )
+        body = msgspec.structs.replace(body, **changes)
+        envelope = sign(DELEGATION, body, parent.signer)
+        found = self.plane.write(
+            lambda tx: delegate_lease(tx, self.issuer, parent.caller, envelope, manifest)
+        )
+        if isinstance(found, Refused):
+            return found
+        caller = Caller(
+            self.tenant_id, Role.INSTANCE, instance_id=body.instance_id, lease_id=found.lease.lease_id
+        )
+        return Agent(signer, found, caller)
+
+    def heartbeat(self, agent: Agent, sequence: int, **changes: Any) -> Envelope:
+        body = Heartbeat(
+            tenant_id=self.tenant_id,
+            instance_id=agent.instance_id,
+            lease_id=agent.lease.lease_id,
+            epoch=agent.lease.epoch,
+            sequence=sequence,
+            sent_at=self.now,
+        )
+        return sign(HEARTBEAT, msgspec.structs.replace(body, **changes), agent.signer)
+
+    def beat(self, agent: Agent, sequence: int, **changes: Any) -> Beats:
+        return self.beats(agent.caller, [self.heartbeat(agent, sequence, **changes)])
+
+    def beats(self, caller: Caller, batch: list[Envelope]) -> Beats:
+        return self.plane.write(lambda tx: accept_heartbeats(tx, self.issuer, caller, batch))
+
+    def close(self, agent: Agent, outcome: Outcome = Outcome.COMPLETED, **changes: Any) -> Appended:
         lease = agent.grant.lease
         body = receipt.Closing(
             session_id=agent.session_id,
@@ -278,31 +278,40 @@ class Tenancy:
             evidence=[],
             closed_at=self.now,
         )
-        envelope = sign(receipt.CLOSING, body, agent.signer)
-        return self.plane.store.write(lambda tx: close_session(tx, agent.caller, envelope)).result(
-            WAIT_SECONDS
-        )
-
-    def sweep(self, policy: LivenessPolicy | None = None) -> object:
-        return self.plane.store.write(
-            lambda tx: sweep(
-                tx,
-                self.issuer,
-                self.plane.keyring.ledger(self.tenant_id),
-                self.tenant_id,
-                policy or LivenessPolicy(),
-            )
-        ).result(WAIT_SECONDS)
+        envelope = sign(receipt.CLOSING, msgspec.structs.replace(body, **changes), agent.signer)
+        return self.plane.write(lambda tx: close_session(tx, self.issuer, agent.caller, envelope))
 
 
-def make_manifest(
-    agent: str = "reconciler", code: bytes = b"print(1)", capabilities: Sequence[str] = ()
-) -> Manifest:
-    """A manifest of one file."""
-    return Manifest(
-        agent=agent,
-        code=[FileDigest(path="agent.py", sha256=sha256_hex(code), bytes=len(code))],
-        config=[],
-        capabilities=sorted(capabilities or CAPABILITIES),
-        entrypoint=["python", "agent.py"],
-    )
+def export(tenancy: Tenancy, selection: Selection) -> Path:
+    """The pack of a selection, as the control plane exports it."""
+    plane = tenancy.plane
+    made = plane.path.with_name(f"pack-{uuid7_hex(plane.clock.now_ms())}.zip")
+    with plane.store.read() as reader, made.open("wb") as file:
+        export_pack(reader, tenancy.ledger, tenancy.tenant_id, selection, file, now_ms=plane.clock.now_ms())
+    return made
+
+
+def verify(tenancy: Tenancy, selection: Selection) -> Report:
+    """Export a selection and judge it as a stranger would, with nothing but the root's fingerprint."""
+    made = export(tenancy, selection)
+    try:
+        return verify_file(made, tenancy.pin, workers=1)
+    finally:
+        made.unlink()
+
+
+def assert_valid(tenancy: Tenancy, selection: Selection) -> Report:
+    """The selection's pack holds in every respect."""
+    report = verify(tenancy, selection)
+    wrong = {question: verdict.fault for question, verdict in report.verdicts.items() if verdict.fault}
+    assert report.valid, wrong
+    return report
+
+
+def assert_sound(plane: Plane, tenancy: Tenancy) -> Report:
+    """The store has no damage, and the whole ledger verifies offline."""
+    found = plane.read(lambda reader: fsck(reader, tenancy.tenant_id))
+    assert not found.damage
+    report = assert_valid(tenancy, Selection(kind="ledger"))
+    assert report.receipts == found.receipts == report.tree_size
+    return report

@@ -73,17 +73,28 @@ DAY_MS = 24 * 3600 * 1000
 
 
 class ShiftedClock:
-    """The system's clocks, and a test may add to them."""
+    """The system's clocks, and a test may move them; CLOCK_BOOTTIME only forward, as it is."""
 
     def __init__(self) -> None:
         self._system = SystemClock()
-        self.shift_ms = 0
+        self._wall_ms = 0
+        self._boot_ms = 0
+
+    @property
+    def shift_ms(self) -> int:
+        """How far the wall clock was moved."""
+        return self._wall_ms
+
+    @shift_ms.setter
+    def shift_ms(self, value: int) -> None:
+        self._boot_ms += max(0, value - self._wall_ms)
+        self._wall_ms = value
 
     def now_ms(self) -> int:
-        return self._system.now_ms() + self.shift_ms
+        return self._system.now_ms() + self._wall_ms
 
     def boot_ms(self) -> int:
-        return self._system.boot_ms() + self.shift_ms
+        return self._system.boot_ms() + self._boot_ms
 
 
 @dataclass
@@ -128,7 +139,7 @@ class Plane:
         token: str = "",
         signer: LocalSigner | None = None,
         headers: dict[str, Any] | None = None,
-        **proof: Any,
+        proof: dict[str, Any] | None = None,
     ) -> Reply:
         """One request; `signer` proves possession, `proof` changes what is proven."""
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
@@ -136,9 +147,9 @@ class Plane:
         if signer is not None:
             target, _, query = path.partition("?")
             signed = Request(method, target, query, content, sent.get("authorization", ""))
-            how: dict[str, Any] = {"now_ms": self.clock.now_ms(), "nonce": new_nonce()}
-            how |= {name: proof.pop(name) for name in tuple(proof) if name in how}
-            sent |= sign_request(signed._replace(**proof), signer, **how)
+            how = {"now_ms": self.clock.now_ms(), "nonce": new_nonce(), **(proof or {})}
+            when: dict[str, Any] = {name: how.pop(name) for name in ("now_ms", "nonce")}
+            sent |= sign_request(signed._replace(**how), signer, **when)
         response = self.http.request(
             method, self.url + path, content=content, headers={**sent, **(headers or {})}
         )

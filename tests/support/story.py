@@ -29,8 +29,8 @@ class Story:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def publish(book: Book, version: int, *, pay: Risk = Risk.HIGH) -> None:
-    """The tenant's catalogue."""
+def publish(book: Book, version: int, *, pay: Risk = Risk.HIGH, only: list[str] | None = None) -> None:
+    """The tenant's catalogue; `only` leaves the other capabilities out."""
     risks = {
         "read:payments": Risk.LOW,
         "write:ledger": Risk.MEDIUM,
@@ -43,6 +43,7 @@ def publish(book: Book, version: int, *, pay: Risk = Risk.HIGH) -> None:
         capabilities={
             name: Entry(description=f"may {name}", risk=risk, delegable=name == "send:notice")
             for name, risk in sorted(risks.items())
+            if only is None or name in only
         },
         published_at=book.time(),
     )

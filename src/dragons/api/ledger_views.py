@@ -83,10 +83,10 @@ def ledger(reader: Reader, tenant_id: str) -> LedgerView:
 def consistency(reader: Reader, tenant_id: str, first: int, second: int) -> Consistency:
     """That the log of `first` receipts is the beginning of the one of `second`."""
     size = reader.tree_size(tenant_id)
-    if not 0 < first <= second <= size:
-        raise InvalidInputError(
-            "consistency_range", f"Give 0 < first <= second <= {size}, the size of the ledger."
-        )
+    if first > second:
+        raise InvalidInputError("consistency_range", "`first` is not larger than `second`.")
+    if second > size:
+        raise NotFoundError("receipts_missing", f"The ledger has {size} receipts, not {second}.")
     proof = consistency_proof(first, second, lambda level, index: reader.node(tenant_id, level, index))
     return Consistency(first=first, second=second, proof=[node.hex() for node in proof])
 

@@ -20,6 +20,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 PARAMETERS_MAX = 20
 _Text = Annotated[str, msgspec.Meta(max_length=128)]
 _Place = Annotated[int, msgspec.Meta(ge=-1, le=INT_MAX)]
+_Some = Annotated[int, msgspec.Meta(ge=1, le=INT_MAX)]
 _Size = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 
 
@@ -47,8 +48,8 @@ class ReceiptQuery(Request):
 
 
 class ConsistencyQuery(Request):
-    first: _Size
-    second: _Size
+    first: _Some
+    second: _Some
 
 
 class RevocationQuery(Request):

@@ -123,8 +123,7 @@ class Trust:
             return f"{key_id} was not valid at {time}"
         if role is KeyRole.OPERATOR and not entry.roles & SIGNING_ROLES:
             return f"{key_id} may not sign for the tenant"
-        if time > entry.last_use:
-            entry.last_use = time
+        entry.last_use = max(entry.last_use, time)
         return entry
 
     def ledger_keys(self, time: str = "") -> list[PublicKey]:

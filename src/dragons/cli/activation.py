@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from dragons.cli.output import console, plain
 from dragons.cli.values import age
@@ -34,6 +38,7 @@ class Activation(msgspec.Struct, kw_only=True, omit_defaults=True):
     operations: int
     denied: dict[str, str] = {}
     session_id: str = ""
+    sessions: list[str] = []
     receipt_id: str = ""
     chain_root: str = ""
     replay: str = NOT_MADE
@@ -48,7 +53,7 @@ class Activation(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def lines_of(activation: Activation) -> list[tuple[str, str]]:
-    """Name and value of each line; a name without value is a heading."""
+    """Name and value of each line; a name without value is a heading, a value without name goes on."""
     a = activation
     denied = [f"{action} ({reason})" for action, reason in a.denied.items()]
     return [
@@ -57,6 +62,7 @@ def lines_of(activation: Activation) -> list[tuple[str, str]]:
         *([("denied", plain(denied))] if denied else []),
         ("outcome", plain(f"{a.outcome or '-'} (program's exit status {a.exit_status})")),
         ("session", plain(a.session_id)),
+        *(("", plain(f"{other}, opened by the program")) for other in a.sessions if other != a.session_id),
         ("receipt", plain(a.receipt_id)),
         ("chain_root", plain(a.chain_root)),
         ("replay", f"{a.replay} · third-party verifiable" if a.replay == "pass" else plain(a.replay)),
@@ -89,9 +95,6 @@ def show(activation: Activation) -> None:
 
 
 def _panel(activation: Activation) -> RenderableType:
-    from rich.console import Group
-    from rich.panel import Panel
-    from rich.text import Text
 
     colour = {"pass": "green", "fail": "red"}.get(activation.replay, "yellow")
     return Panel(
@@ -106,8 +109,6 @@ def _panel(activation: Activation) -> RenderableType:
 
 
 def _rows(lines: Sequence[tuple[str, str]], colour: str) -> list[RenderableType]:
-    from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
     table.add_column(style="dim", no_wrap=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from dragons.cli.command import GOVERN, command, group
 from dragons.cli.context import Cli
+from dragons.cli.output import table
 from dragons.cli.values import age, duration, moment, short
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.identity.records import parse_version_name
@@ -163,10 +166,6 @@ def _before(found: History) -> int:
 
 
 def _agent_view(found: History, instances: list[InstanceView]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from dragons.cli.output import table
 
     versions = table(
         ("version", "active", "registered", "by", "files", "capabilities", "manifest_hash"),

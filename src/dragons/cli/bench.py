@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from rich.console import Group
+from rich.text import Text
 
+from dragons.authority.decide import Allow, Holding, Now, Situation, decide
 from dragons.cli.command import START, command
 from dragons.cli.context import Cli
+from dragons.cli.output import table
 from dragons.core.errors import DragonsError
 from dragons.core.keys import KeyRole, LocalSigner
+from dragons.core.vocabulary import OrganismState, Risk
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -117,9 +122,6 @@ def fsync_time(folder: Path, seconds: float) -> Measure:
 
 def decision_time(seconds: float) -> Measure:
     """How long the SDK's own decision takes, median: a verified lease, a fresh view of revocations."""
-    from dragons.authority.decide import Allow, Holding, Now, Situation, decide
-    from dragons.core.vocabulary import OrganismState, Risk
-
     scope = [f"read:resource-{number}" for number in range(16)]
     holding = Holding(
         lease_id="lse_" + "0" * 32, tenant_id="tnt_" + "0" * 32, instance_id="0" * 32, epoch=1,
@@ -230,10 +232,6 @@ def _times_us(once: Callable[[], object], seconds: float) -> Sequence[float]:
 
 
 def _view(measures: list[Measure], ratios: dict[str, float]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from dragons.cli.output import table
 
     rows = [
         (m.name, f"{m.value:,.0f}" if m.value >= _WHOLE_FROM else f"{m.value:.2f}", m.unit, m.of)

@@ -95,7 +95,7 @@ def list_docks(
     found = cli.client.docks(agent)
     cli.printer.rows(
         found,
-        ("dock", "agent", "status", "scope", "longest lease", "live", "created", "operator"),
+        ("dock", "agent", "status", "scope", "longest lease", "live"),
         [
             (
                 d.dock_id,
@@ -104,8 +104,6 @@ def list_docks(
                 d.scope,
                 duration(d.ttl_seconds_max),
                 f"{d.instances_live}/{d.instances_max}",
-                moment(d.created_at),
-                d.operator,
             )
             for d in found.docks
         ],

@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from dragons.cli.command import START, command
 from dragons.cli.context import ROOT_FILE, Cli
 from dragons.cli.exits import Exit
 from dragons.cli.values import size
 from dragons.core.errors import DragonsError, NotFoundError
+from dragons.core.keys import KeyRole, LocalSigner
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -97,8 +101,6 @@ def python_version(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
 def openssl() -> Finding:
     """The cryptography library works: one signature is made and verified."""
     from cryptography.hazmat.backends.openssl import backend
-
-    from dragons.core.keys import KeyRole, LocalSigner
 
     signer = LocalSigner.generate(KeyRole.INSTANCE)
     if not signer.public_key.verify(signer.sign(b"doctor"), b"doctor"):
@@ -267,9 +269,6 @@ def _fsck(cli: Cli) -> Finding:
 
 
 def _view(findings: list[Finding]) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
 
     colours = {Health.OK: "green", Health.WARN: "yellow", Health.FAIL: "bold red"}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, show_edge=False)

@@ -68,6 +68,17 @@ _USUAL_FIXES: dict[int, str] = {
     Exit.IDENTITY: "Register and activate what you want to run: `dragons manifests register DIR --activate`.",
 }
 
+_REASON_FIXES: dict[str, str] = {
+    Reason.TTL_EXCEEDED: "Ask for a shorter lease with --ttl, or dock the agent with a longer one.",
+    Reason.DOCK_MISSING: "Dock the agent: `dragons docks create --agent NAME --scope CAP`.",
+    Reason.DOCK_EXPIRED: "Dock the agent anew: `dragons docks create --agent NAME --scope CAP`.",
+    Reason.DOCK_INSTANCES_EXHAUSTED: "Stop an instance, or dock the agent with more --instances.",
+    Reason.CAPABILITY_NOT_DOCKED: "Leave it out of --scope, or dock the agent up to it.",
+    Reason.CAPABILITY_NOT_DECLARED: "Declare it in agent.yaml and register the manifest, or leave it out of --scope.",
+    Reason.CAPABILITY_UNKNOWN: "Describe it in the catalogue and publish that: `dragons capabilities publish FILE`.",
+    Reason.ORGANISM_QUARANTINED: "Find out why it was quarantined: `dragons receipts list --agent NAME`.",
+}
+
 # The program was measured, and it is not what was authorized.
 IDENTITY_CODES = frozenset({Reason.MANIFEST_UNRECORDED, Reason.MANIFEST_MISMATCH, Reason.VERSION_INACTIVE})
 # What the SDK says when no answer came; a proxy's 502 and 504 mean the same.
@@ -104,7 +115,9 @@ def failure_of(error: DragonsError | OSError) -> Failure:
     """How `error` is told."""
     if isinstance(error, DragonsError):
         code = exit_of(error)
-        return Failure(error.code, error.message, error.fix or _USUAL_FIXES[code], code)
+        return Failure(
+            error.code, error.message, error.fix or _REASON_FIXES.get(error.code) or _USUAL_FIXES[code], code
+        )
     if isinstance(error, FileNotFoundError):
         return Failure("file_missing", f"There is no {error.filename}.", "Check the path.", Exit.NOT_FOUND)
     place = f"{error.filename}: " if error.filename else ""

@@ -6,6 +6,7 @@ back with `--root-key`. A rotation can be repeated after a crash at any point.
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode
 from enum import StrEnum
 from pathlib import Path
@@ -282,7 +283,6 @@ def _rotate_operator(cli: Cli, root: LocalSigner, ttl_ms: int) -> tuple[LocalSig
 def _rotate_service(
     cli: Cli, root: LocalSigner, role: Rotated, ttl_ms: int
 ) -> tuple[LocalSigner, LocalSigner]:
-    import os
 
     from dragons.adapters.keyfiles import FileKeyring
     from dragons.sdk.operator import RootHolder

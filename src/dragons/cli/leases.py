@@ -33,7 +33,7 @@ def list_leases(
     found = cli.client.leases(agent)
     cli.printer.rows(
         found,
-        ("lease", "agent", "status", "scope", "left", "epoch", "renewals", "issued"),
+        ("lease", "agent", "status", "scope", "left", "issued"),
         [
             (
                 lease.lease_id,
@@ -41,8 +41,6 @@ def list_leases(
                 lease.status,
                 lease.scope,
                 duration(max(0, lease.left_seconds)),
-                lease.epoch,
-                lease.serial,
                 moment(lease.issued_at),
             )
             for lease in found.leases
@@ -68,6 +66,7 @@ def show(cli: Cli, lease: LeaseArgument) -> None:
             ("authorized_by", view.authorized_by),
             ("parent", view.parent_lease_id),
             ("epoch", view.epoch),
+            ("renewals", view.serial),
             ("issued", moment(view.issued_at)),
             ("expires", f"{moment(view.expires_at)} ({duration(max(0, view.left_seconds))} left)"),
         ],

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from dragons.cli.command import GOVERN, command, group
 from dragons.cli.context import Cli
 from dragons.cli.exits import Exit
+from dragons.cli.output import fact_list, table
 from dragons.cli.values import moment, short, size
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.identity.manifest import Manifest, difference
@@ -159,10 +162,6 @@ def find(cli: Cli, version: str) -> VersionDetail:
 
 
 def _manifest_view(manifest: Manifest, about: Sequence[tuple[str, object]]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from dragons.cli.output import fact_list, table
 
     files = [(file.path, "code", size(file.bytes), short(file.sha256)) for file in manifest.code]
     files += [(file.path, "config", size(file.bytes), short(file.sha256)) for file in manifest.config]

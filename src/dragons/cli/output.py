@@ -7,6 +7,7 @@ never cut to a width.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 _PIPE_WIDTH = 10_000
+# What one copies: an id, a version, a digest, a time.
+_WHOLE = re.compile(r"[a-z]{3}_[0-9a-f]+…?|[a-z0-9-]+@v\d+|[0-9a-f]{16,64}…?|\d{4}-\d{2}-\d{2} [\d:]+Z")
 _REPLACED = {"\n": " ", "\t": " "}
 
 
@@ -46,7 +53,7 @@ class Printer:
         if self.as_json:
             write_json(value)
         else:
-            console().print(human())
+            show(human())
 
     def rows(
         self, value: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str
@@ -57,7 +64,7 @@ class Printer:
             return
         found = list(rows)
         if found:
-            console().print(table(columns, found))
+            show(table(columns, found))
         else:
             self.note(empty)
 
@@ -91,36 +98,38 @@ def write_json(value: object) -> None:
 
 def console(*, stderr: bool = False) -> Console:
     """A rich console on the present streams; it honours NO_COLOR and plain pipes itself."""
-    from rich.console import Console
-
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, emoji=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
-    """A table without a frame, so that its lines can be cut and counted."""
-    from rich.table import Table
-    from rich.text import Text
+def show(renderable: RenderableType) -> None:
+    """Print on standard output. What can't be folded runs on past a narrow terminal's edge instead of being cut."""
+    target = console()
+    needed = Measurement.get(target, target.options, renderable).minimum
+    target.width = max(target.width, needed)
+    target.print(renderable, crop=False)
 
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
+    """A table without a frame, so that its lines can be cut and counted. Names and times are never folded."""
+    cells = [[plain(value) for value in row] for row in rows]
     result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for column in columns:
-        result.add_column(column.upper(), overflow="fold")
-    for row in rows:
-        result.add_row(*(Text(plain(value)) for value in row))
+    for place, column in enumerate(columns):
+        whole = [len(row[place]) for row in cells if _WHOLE.fullmatch(row[place])]
+        result.add_column(column.upper(), overflow="fold", min_width=max(whole, default=None))
+    for row in cells:
+        result.add_row(*(Text(cell) for cell in row))
     return result
 
 
 def fact_list(facts: Iterable[tuple[str, object]]) -> RenderableType:
     """Names and values in two columns."""
-    from rich.table import Table
-    from rich.text import Text
-
     result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, show_edge=False)
     result.add_column(style="dim", no_wrap=True)
     result.add_column(overflow="fold")
     for name, value in facts:
-        result.add_row(Text(name), Text(plain(value)))
+        result.add_row(Text(name), Text(plain(value) if name else ""))
     return result
 
 

@@ -15,6 +15,21 @@ from dragons.cli.values import moment, parse_moment, size
 from dragons.cli.verify import PackArgument, verify
 from dragons.core.errors import ConflictError, InvalidInputError
 
+OutOption = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the pack is written.")]
+SessionOption = Annotated[str, typer.Option("--session", metavar="ID", help="One session.")]
+AgentOption = Annotated[str, typer.Option("--agent", metavar="NAME", help="All about one agent.")]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="A window: from a time, a day, or 24h ago.")
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="A window: up to a time, exclusive.")
+]
+LedgerOption = Annotated[bool, typer.Option("--ledger", help="The whole ledger.")]
+RedactedOption = Annotated[
+    bool, typer.Option("--redacted", help="Leave the payloads out; their hashes stay.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add `dragons packs …`."""
@@ -32,20 +47,14 @@ def register(app: typer.Typer) -> None:
 def export(
     cli: Cli,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the pack is written.")],
-    session: Annotated[str, typer.Option("--session", metavar="ID", help="One session.")] = "",
-    agent: Annotated[str, typer.Option("--agent", metavar="NAME", help="All about one agent.")] = "",
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="A window: from a time, a day, or 24h ago.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="TIME", help="A window: up to a time, exclusive.")
-    ] = None,
-    ledger: Annotated[bool, typer.Option("--ledger", help="The whole ledger.")] = False,
-    redacted: Annotated[
-        bool, typer.Option("--redacted", help="Leave the payloads out; their hashes stay.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    out: OutOption,
+    session: SessionOption = "",
+    agent: AgentOption = "",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    ledger: LedgerOption = False,
+    redacted: RedactedOption = False,
+    force: ForceOption = False,
 ) -> None:
     """Export evidence: a session, an agent, a time window, or the whole ledger.
 
@@ -98,7 +107,7 @@ def export(
 
 
 def show(cli: Cli, *, pack: PackArgument) -> None:
-    """Show what a pack says of itself. Nothing of it is verified; `dragons verify` does that."""
+    """Show what a pack says of itself. Nothing of it is verified; `dragons verify PACK` does that."""
     from dragons.audit.pack import PACK, Pack, open_pack
 
     with open_pack(pack) as reader:

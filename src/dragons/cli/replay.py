@@ -14,10 +14,11 @@ import msgspec
 
 from dragons.cli.context import Cli
 from dragons.cli.exits import Exit
-from dragons.cli.output import console, safe
+from dragons.cli.output import console, safe, show
 from dragons.cli.values import moment, short
 from dragons.cli.verify import PackArgument, RootOption, WorkersOption, judge, report_view
 from dragons.core.vocabulary import Kind
+from dragons.evidence.payload import opens
 
 _TEXT_MAX = 160
 _ACTION_WIDTH = 18
@@ -57,7 +58,7 @@ def replay(
         cli.printer.data({"report": report.to_json(), "steps": list(replay_steps(pack))}, str)
     else:
         tell_replay(pack)
-        console().print(report_view(report))
+        show(report_view(report))
     return Exit.OK if report.valid else Exit.NO
 
 
@@ -170,7 +171,6 @@ def _statement(record: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 def _content(payload: Any, committed: str) -> dict[str, Any] | None:  # noqa: ANN401 - a Payload
-    from dragons.evidence.payload import opens
 
     if not opens(payload, committed):
         return None

@@ -27,6 +27,60 @@ if TYPE_CHECKING:
 
 Repeated = list[str] | None
 
+CommandArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="COMMAND", help="The program and its arguments, after --.", show_default=False),
+]
+GoalOption = Annotated[str, typer.Option("--goal", help="What the work is for; recorded before it begins.")]
+AgentOption = Annotated[
+    str, typer.Option("--agent", metavar="NAME", help="The agent. [default: what agent.yaml says]")
+]
+ScopeOption = Annotated[
+    Repeated,
+    typer.Option(
+        "--scope",
+        metavar="CAP",
+        help="What it may do; all that dock and manifest allow when absent. Repeatable.",
+    ),
+]
+DelegateOption = Annotated[
+    Repeated, typer.Option("--delegate", metavar="CAP", help="What it may only hand on. Repeatable.")
+]
+TtlOption = Annotated[
+    str, typer.Option("--ttl", help="How long the lease is; it is renewed while the program runs.")
+]
+DirectoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir", metavar="DIR", help="The agent's folder with agent.yaml. [default: the program's own]"
+    ),
+]
+CapabilityOption = Annotated[
+    Repeated,
+    typer.Option(
+        "--capability",
+        metavar="CAP",
+        help="What a single program without agent.yaml declares. Repeatable.",
+    ),
+]
+RegisterOption = Annotated[
+    bool, typer.Option("--register", help="Register and activate what is measured, also when it changed.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--no-auto-register", help="Refuse also an agent that was never seen.")
+]
+DispatchOption = Annotated[
+    str,
+    typer.Option("--dispatch", metavar="ID", help="Continue an earlier dispatch with the next epoch."),
+]
+ReplayOption = Annotated[
+    bool, typer.Option("--replay/--no-replay", help="Verify the session's evidence when it ended.")
+]
+ReceiptOption = Annotated[
+    Path | None,
+    typer.Option("--receipt", metavar="FILE", help="Write the activation receipt to a file, as JSON."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add `dragons run`."""
@@ -42,61 +96,19 @@ def register(app: typer.Typer) -> None:
 def run(
     cli: Cli,
     *,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="COMMAND", help="The program and its arguments, after --.", show_default=False
-        ),
-    ] = None,
-    goal: Annotated[str, typer.Option("--goal", help="What the work is for; recorded before it begins.")],
-    agent: Annotated[
-        str, typer.Option("--agent", metavar="NAME", help="The agent. [default: what agent.yaml says]")
-    ] = "",
-    scope: Annotated[
-        Repeated,
-        typer.Option(
-            "--scope",
-            metavar="CAP",
-            help="What it may do; all that dock and manifest allow when absent. Repeatable.",
-        ),
-    ] = None,
-    delegate: Annotated[
-        Repeated, typer.Option("--delegate", metavar="CAP", help="What it may only hand on. Repeatable.")
-    ] = None,
-    ttl: Annotated[
-        str, typer.Option("--ttl", help="How long the lease is; it is renewed while the program runs.")
-    ] = "15m",
-    directory: Annotated[
-        Path | None,
-        typer.Option(
-            "--dir", metavar="DIR", help="The agent's folder with agent.yaml. [default: the program's own]"
-        ),
-    ] = None,
-    capability: Annotated[
-        Repeated,
-        typer.Option(
-            "--capability",
-            metavar="CAP",
-            help="What a single program without agent.yaml declares. Repeatable.",
-        ),
-    ] = None,
-    register_changed: Annotated[
-        bool, typer.Option("--register", help="Register and activate what is measured, also when it changed.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--no-auto-register", help="Refuse also an agent that was never seen.")
-    ] = False,
-    dispatch: Annotated[
-        str,
-        typer.Option("--dispatch", metavar="ID", help="Continue an earlier dispatch with the next epoch."),
-    ] = "",
-    replay: Annotated[
-        bool, typer.Option("--replay/--no-replay", help="Verify the session's evidence when it ended.")
-    ] = True,
-    receipt: Annotated[
-        Path | None,
-        typer.Option("--receipt", metavar="FILE", help="Write the activation receipt to a file, as JSON."),
-    ] = None,
+    words: CommandArgument = None,
+    goal: GoalOption,
+    agent: AgentOption = "",
+    scope: ScopeOption = None,
+    delegate: DelegateOption = None,
+    ttl: TtlOption = "15m",
+    directory: DirectoryOption = None,
+    capability: CapabilityOption = None,
+    register_changed: RegisterOption = False,
+    strict: StrictOption = False,
+    dispatch: DispatchOption = "",
+    replay: ReplayOption = True,
+    receipt: ReceiptOption = None,
 ) -> int:
     """Run a program as a governed agent: measured, leased, watched, and on the record.
 
@@ -177,6 +189,7 @@ def activation_of(result: RunResult, final: str) -> Activation:
         operations=result.operations,
         denied=result.denied,
         session_id=result.session_id,
+        sessions=list(result.sessions),
         receipt_id=result.receipt_id,
         chain_root=result.chain_root,
         replay=result.replay,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from dragons.cli.command import PROVE, command, group
 from dragons.cli.context import Cli
+from dragons.cli.output import fact_list, table
 from dragons.cli.receipts import row
 from dragons.cli.values import moment
 from dragons.core.errors import NotFoundError
@@ -113,10 +116,6 @@ def all_receipts(cli: Cli, session: str) -> list[ReceiptView]:
 
 
 def _session_view(view: SessionView, receipts: list[ReceiptView]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from dragons.cli.output import fact_list, table
 
     facts = fact_list(
         [

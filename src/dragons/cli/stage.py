@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shlex
 import signal
 import subprocess
@@ -165,8 +166,6 @@ def _width() -> int:
 
 def _first_line(server: subprocess.Popen[str], seconds: int) -> str:
     """The first line of the server's output; empty when it ended or stayed silent."""
-    import selectors
-
     assert server.stdout is not None  # noqa: S101 - as above
     with selectors.DefaultSelector() as waiting:
         waiting.register(server.stdout, selectors.EVENT_READ)

@@ -11,6 +11,7 @@ import typer
 from dragons.cli.command import GOVERN, command, group
 from dragons.cli.context import Cli
 from dragons.cli.values import moment, parse_duration
+from dragons.core.errors import ConflictError
 
 
 class TokenRole(StrEnum):
@@ -58,6 +59,9 @@ def issue(
     from dragons.adapters.keyfiles import write_secret
     from dragons.wire.identity import TokenRequest
 
+    if out is not None and out.exists():
+        # Found out before a token is made that nobody would ever see.
+        raise ConflictError("file_exists", f"{out} exists already.", fix="Choose another --out.")
     request = TokenRequest(role=role.value, label=label, ttl_seconds=parse_duration(ttl))
     issued = cli.client.issue_token(request)
     if out is not None:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from dragons.cli.command import PROVE, command
 from dragons.cli.context import Cli
 from dragons.cli.exits import Exit
-from dragons.cli.output import console, fact_list, safe
+from dragons.cli.output import fact_list, safe
 from dragons.cli.values import moment
 from dragons.core.errors import InvalidInputError
 from dragons.evidence.checkpoint import parse_witness
@@ -133,9 +136,6 @@ def pinned(root: str | None) -> str:
 
 def report_view(report: Report) -> RenderableType:
     """The verdicts for a person."""
-    from rich.console import Group
-    from rich.text import Text
-
     colour, word = ("green", "VALID") if report.valid else ("red", "NOT VALID")
     head = Text.assemble(
         (word, f"bold {colour}"), f"  {report.selected} selected of {report.receipts} receipts shown"
@@ -150,7 +150,6 @@ def report_view(report: Report) -> RenderableType:
 
 
 def _verdicts(report: Report) -> RenderableType:
-    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
     for column in ("VERDICT", "", "FIRST OFFENDING", "DETAIL"):
@@ -161,7 +160,6 @@ def _verdicts(report: Report) -> RenderableType:
 
 
 def _row(verdict: Verdict) -> tuple[RenderableType, str, RenderableType]:
-    from rich.text import Text
 
     colours = {"pass": "green", "fail": "bold red", "not_asked": "dim"}
     status = Text(verdict.status.value.replace("_", " "), style=colours[verdict.status.value])
@@ -173,8 +171,3 @@ def _row(verdict: Verdict) -> tuple[RenderableType, str, RenderableType]:
     if fault.seq is not None:
         place += f", seq {fault.seq}"
     return status, place, Text(safe(f"{fault.code}: {fault.detail}") + (f" ({facts})" if facts else ""))
-
-
-def print_report(report: Report) -> None:
-    """The verdicts on standard output, for commands that verify on the way."""
-    console().print(report_view(report))

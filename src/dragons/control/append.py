@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dragons.authority.lease import BACKDATE_MS
 from dragons.control.caller import Caller
 from dragons.control.catalogue import risks
 from dragons.control.denials import Refused, Subject, record_denial
@@ -70,7 +71,7 @@ def append_claim(
     if refused is not None:
         subject = Subject(caller.tenant_id, caller.instance_id, caller.instance_id, about(tx, standing))
         return record_denial(tx, issuer, subject, "receipt", refused)
-    if isinstance(body.decision_id, str):
+    if isinstance(body.decision_id, str) and _decided(tx, body):
         tx.drop_decision(caller.tenant_id, body.decision_id)
     header: About = {
         **about(tx, standing),
@@ -125,7 +126,8 @@ def _refuse(tx: Transaction, standing: Standing, body: Claim, over: Ended | None
     if body.outcome is Outcome.DENIED:
         return None
     started_ms = parse_time(body.started_at)
-    if started_ms < lease.not_before_ms and lease.serial == 0:
+    # The first lease's `not_before`: renewals move it on, but not the beginning of the authority.
+    if started_ms < instance.started_ms - BACKDATE_MS:
         return Refused(Reason.LEASE_NOT_YET_VALID, lease.lease_id)
     if over is not None and started_ms >= over.since_ms:
         return Refused(over.reason, f"{body.action} began at {body.started_at}")

@@ -53,13 +53,18 @@ def dock_of(row: DockRow) -> tuple[Dock, Envelope]:
 def dock_status(reader: Reader, row: DockRow, now_ms: int) -> str:
     """`valid`, `revoked` or `expired`."""
     dock, _ = dock_of(row)
+    if dock_revoked(reader, row.tenant_id, dock) is not None:
+        return "revoked"
+    if not isinstance(dock.not_after, msgspec.UnsetType) and now_ms >= parse_time(dock.not_after):
+        return "expired"
+    return "valid"
+
+
+def dock_revoked(reader: Reader, tenant_id: str, dock: Dock) -> str | None:
+    """The entry whose revocation ended the dock: its own, its operator's or its agent's."""
     entries = (
         entry(Target.DOCK, dock.dock_id),
         entry(Target.OPERATOR, dock.operator),
         entry(Target.AGENT, dock.agent),
     )
-    if reader.is_revoked(row.tenant_id, entries) is not None:
-        return "revoked"
-    if not isinstance(dock.not_after, msgspec.UnsetType) and now_ms >= parse_time(dock.not_after):
-        return "expired"
-    return "valid"
+    return reader.is_revoked(tenant_id, entries)

@@ -41,6 +41,9 @@ from dragons.core.vocabulary import Kind
 from dragons.evidence.checkpoint import parse_note, sign_checkpoint
 from dragons.evidence.merkle import consistency_proof, root_at
 
+# The last heartbeats of this many instances; a verifier reads no more than `HEAD_BYTES_MAX` of them.
+HEARTBEATS_MAX = 2_000
+
 README = b"""This is a Dragons evidence pack. Verify it without trusting it, or anyone who gave it to you:
 
   dragons verify PACK --root FINGERPRINT
@@ -74,11 +77,15 @@ def export_pack(
             "Nothing is selected.",
             fix="`dragons sessions list` and `dragons agents list`.",
         )
+    newest = reader.receipt_at(tenant_id, size - 1)
+    # Never dated before what it holds, though a clock was set back.
+    now_ms = now_ms if newest is None else max(now_ms, newest.issued_ms)
     tree = Tree(size, root_at(size, lambda level, index: reader.node(tenant_id, level, index)))
+    context, leases = _context(reader, tenant_id, selection)
     lines = PackLines(
         selection,
         _place(reader.iter_receipts(tenant_id, wanted)),
-        _context(reader, tenant_id, selection),
+        context,
         size,
         lambda level, index: reader.node(tenant_id, level, index),
     )
@@ -97,7 +104,7 @@ def export_pack(
         made.append(body)
         return _head(reader, ledger, body, tree, first.seq)
 
-    heartbeats = _heartbeats(reader, tenant_id, selection)
+    heartbeats = _heartbeats(reader, tenant_id, selection, leases)
     write_pack(file, Contents(lines, None, heartbeats, b"", README), head)
     return made[0]
 
@@ -123,9 +130,10 @@ def _place(found: Iterable[ReceiptRow]) -> Iterator[Placed]:
     return (Placed(row.seq, record_of(row)) for row in found)
 
 
-def _context(reader: Reader, tenant_id: str, selection: Selection) -> list[Placed]:
+def _context(reader: Reader, tenant_id: str, selection: Selection) -> tuple[list[Placed], set[str]]:
+    """The context and the leases that the pack shows; every lease when it shows the whole ledger."""
     if selection.kind == "ledger":
-        return []
+        return [], set()
     wanted = Wanted(selection)
     first = last = -1
     for row in reader.iter_receipts(tenant_id, _filter(selection)):
@@ -142,7 +150,7 @@ def _context(reader: Reader, tenant_id: str, selection: Selection) -> list[Place
         for kind in sorted(kinds):
             yield from _place(reader.iter_receipts(tenant_id, Filter(kind=kind.value)))
 
-    return find_context(wanted, scan, neighbours=neighbours)
+    return find_context(wanted, scan, neighbours=neighbours), wanted.leases
 
 
 def _head(reader: Reader, ledger: Signer, body: Pack, tree: Tree, first_seq: int) -> Head:
@@ -164,7 +172,9 @@ def _head(reader: Reader, ledger: Signer, body: Pack, tree: Tree, first_seq: int
     )
 
 
-def _heartbeats(reader: Reader, tenant_id: str, selection: Selection) -> list[HeartbeatDigest]:
+def _heartbeats(
+    reader: Reader, tenant_id: str, selection: Selection, leases: set[str]
+) -> list[HeartbeatDigest]:
     if isinstance(selection.session_id, str):
         session = reader.session(tenant_id, selection.session_id)
         if session is None:
@@ -173,7 +183,14 @@ def _heartbeats(reader: Reader, tenant_id: str, selection: Selection) -> list[He
         instances = [] if found is None else [found]
     else:
         agent = selection.agent if isinstance(selection.agent, str) else None
-        instances = list(reader.instances(tenant_id, agent=agent))
+        instances = [
+            one
+            for one in reader.instances(tenant_id, agent=agent)
+            # A heartbeat counts under its lease, which a window may not show.
+            if selection.kind == "ledger" or one.lease_id in leases
+        ]
+        instances.sort(key=lambda one: one.pulse_ms or 0)
+        instances = instances[-HEARTBEATS_MAX:]
     return [
         HeartbeatDigest(instance_id=one.instance_id, accepted=one.beats, last=parse_envelope(one.last_beat))
         for one in instances

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from dragons.control.ports import Filter, Reader
 from dragons.control.records import record_of
 from dragons.control.rows import ReceiptRow
@@ -17,13 +19,17 @@ from dragons.core.clock import parse_time
 from dragons.core.errors import DragonsError, NotFoundError
 from dragons.core.hashing import ZERO, sha256_hex
 from dragons.core.keys import PublicKey
-from dragons.core.statement import is_signed_by
-from dragons.evidence.checkpoint import parse_note, verify_checkpoint
-from dragons.evidence.merkle import Range, leaf_hash
-from dragons.evidence.receipt import Header
+from dragons.core.statement import is_signed_by, payload_type
+from dragons.core.vocabulary import Kind
+from dragons.evidence.checkpoint import verify_checkpoint
+from dragons.evidence.merkle import Node, Range, leaf_hash
+from dragons.evidence.receipt import CLAIM, Claim, Header, Record
 
 DAMAGE_MAX = 50
 _PROGRESS_EVERY = 1_000
+_CLAIM_TYPE = payload_type(CLAIM)
+# What lies below is computed from the leaf hashes, which are checked with their receipts.
+NODE_LEVEL_MIN = 8
 
 
 @dataclass(slots=True)
@@ -45,16 +51,26 @@ def fsck(reader: Reader, tenant_id: str, progress: Callable[[int], None] | None 
     """Check the tenant's whole ledger; `progress` hears the receipts checked so far."""
     if reader.tenant(tenant_id) is None:
         raise NotFoundError("tenant_missing", f"There is no tenant {tenant_id} in this store.")
-    keys = {row.key_id: PublicKey(row.public_key) for row in reader.keys(tenant_id) if row.role == "ledger"}
     findings = Findings()
+    keys = _ledger_keys(reader, tenant_id, findings)
     tree, parent, roots = Range(), ZERO, {}
     wanted = _checkpoints(reader, tenant_id, keys, findings)
+
+    def compare(node: Node) -> None:
+        if node.level >= NODE_LEVEL_MIN:
+            _compare(reader, tenant_id, node, findings)
+
     for row in reader.iter_receipts(tenant_id, Filter()):
         if row.seq != findings.receipts:
             findings.add(f"receipt {findings.receipts} is missing: the next stored one is {row.seq}")
             return findings
-        parent = _check(row, parent, keys, findings)
-        tree.append(leaf_hash(record_of(row).leaf()))
+        try:
+            record = record_of(row)
+        except msgspec.DecodeError:
+            findings.add(f"receipt {row.seq}: the signatures of its statement are unreadable")
+            return findings
+        parent = _check(row, record, parent, keys, findings)
+        tree.append(leaf_hash(record.leaf()), compare)
         findings.receipts += 1
         if tree.end in wanted:
             roots[tree.end] = tree.root()
@@ -65,18 +81,32 @@ def fsck(reader: Reader, tenant_id: str, progress: Callable[[int], None] | None 
             findings.add(f"a signed checkpoint of size {size} exists, but the ledger ends at {tree.end}")
         elif roots.get(size, tree.root()) != root:
             findings.add(f"the first {size} receipts are not those of the signed checkpoint")
-    for node in tree.nodes():
-        try:
-            if reader.node(tenant_id, node.level, node.offset) != node.hash:
-                findings.add(f"the stored Merkle node ({node.level}, {node.offset}) is wrong")
-        except DragonsError as error:
-            findings.add(error.message)
     return findings
 
 
-def _check(row: ReceiptRow, parent: str, keys: dict[str, PublicKey], findings: Findings) -> str:
+def _ledger_keys(reader: Reader, tenant_id: str, findings: Findings) -> dict[str, PublicKey]:
+    keys = {}
+    for row in reader.keys(tenant_id):
+        if row.role == "ledger":
+            try:
+                keys[row.key_id] = PublicKey(row.public_key)
+            except DragonsError as error:
+                findings.add(f"the ledger key {row.key_id}: {error.message}")
+    return keys
+
+
+def _compare(reader: Reader, tenant_id: str, node: Node, findings: Findings) -> None:
+    try:
+        if reader.node(tenant_id, node.level, node.offset) != node.hash:
+            findings.add(f"the stored Merkle node ({node.level}, {node.offset}) is wrong")
+    except DragonsError as error:
+        findings.add(error.message)
+
+
+def _check(
+    row: ReceiptRow, record: Record, parent: str, keys: dict[str, PublicKey], findings: Findings
+) -> str:
     at = f"receipt {row.seq}"
-    record = record_of(row)
     root = sha256_hex(row.header)
     try:
         header = decode(Header, row.header)
@@ -108,29 +138,41 @@ def _check(row: ReceiptRow, parent: str, keys: dict[str, PublicKey], findings: F
 def _columns_hold(row: ReceiptRow, header: Header, findings: Findings) -> bool:
     agent = header.agent.partition("@")[0] if isinstance(header.agent, str) else None
     session = header.session_id if isinstance(header.session_id, str) else None
-    if (row.agent, row.session_id) != (agent, session):
+    if (row.agent, row.session_id, row.claim_id) != (agent, session, _claim_id(row)):
         return False
-    for name, position, seen in (
-        (agent, header.agent_seq, findings._agents),  # noqa: SLF001 - its own module
-        (session, header.session_position, findings._sessions),  # noqa: SLF001
+    for name, position, stored, seen in (
+        (agent, header.agent_seq, row.agent_seq, findings._agents),  # noqa: SLF001 - its own module
+        (session, header.session_position, row.session_position, findings._sessions),  # noqa: SLF001
     ):
         if name is not None:
-            if position != seen.get(name, 0):
+            if not position == stored == seen.get(name, 0):
                 return False
             seen[name] = seen.get(name, 0) + 1
     return True
+
+
+def _claim_id(row: ReceiptRow) -> str | None:
+    if row.kind != Kind.WORK.value or row.statement_type != _CLAIM_TYPE:
+        return None
+    try:
+        return decode(Claim, row.statement).claim_id
+    except DragonsError:
+        return None
 
 
 def _checkpoints(
     reader: Reader, tenant_id: str, keys: dict[str, PublicKey], findings: Findings
 ) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
-    note = reader.checkpoint(tenant_id)
-    while note is not None:
-        parsed = parse_note(note).checkpoint
-        if verify_checkpoint(note, tenant_id, list(keys.values())) is None:
-            findings.add(f"the checkpoint of size {parsed.size} is not signed by a ledger key")
+    for size in reader.checkpoint_sizes(tenant_id):
+        note = reader.checkpoint(tenant_id, at_most=size) or ""
+        try:
+            signed = verify_checkpoint(note, tenant_id, list(keys.values()))
+        except DragonsError as error:
+            findings.add(f"the checkpoint of size {size}: {error.message}")
+            continue
+        if signed is None or signed.size != size:
+            findings.add(f"the checkpoint of size {size} is not signed by a ledger key")
         else:
-            found[parsed.size] = parsed.root
-        note = reader.checkpoint(tenant_id, at_most=parsed.size - 1) if parsed.size > 1 else None
+            found[size] = signed.root
     return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dragons.control.keys import key_row
+from dragons.control.keys import ROLES, key_row
 from dragons.control.ports import Transaction
 from dragons.control.rows import KeyRow, TenantRow
 from dragons.core.clock import format_time, parse_time
-from dragons.core.errors import ConflictError, ForbiddenError
+from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError
 from dragons.core.ids import TENANT as TENANT_PREFIX
 from dragons.core.ids import new_id
 from dragons.core.keys import KeyRole, PublicKey, Signer
@@ -81,6 +81,11 @@ def create_tenant(tx: Transaction, genesis: Genesis) -> str:
     for statement in (genesis.tenant, *genesis.keys):
         if len(statement.signatures) != 1 or not is_signed_by(statement, root_id, root):
             raise ForbiddenError("signature_invalid", "The genesis is not signed by its root key alone.")
+    for statement in genesis.keys:
+        key = statement.body(KEY, Key)
+        expected = PublicKey(key.public_key).key_id(ROLES[key.role]) if key.role in ROLES else ""
+        if (key.tenant_id, key.key_id) != (body.tenant_id, expected):
+            raise InvalidInputError("genesis_malformed", "A first key is another tenant's, or misnamed.")
     created_ms = parse_time(body.created_at)
     tx.put_tenant(TenantRow(body.tenant_id, body.name, body.root_key, created_ms))
     ledger = PublicKey(body.ledger_key)

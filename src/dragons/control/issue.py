@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -10,7 +11,7 @@ from dragons.authority.dock import Dock
 from dragons.authority.lease import BACKDATE_MS, LEASE, Lease, refuse_outside_dock
 from dragons.authority.revocation import Path, path_entries, reason_of
 from dragons.control.denials import Refused
-from dragons.control.docks import dock_of, dock_status
+from dragons.control.docks import dock_of, dock_revoked, dock_status
 from dragons.control.ports import Reader, Transaction
 from dragons.control.rows import InstanceRow, LeaseRow, VersionRow
 from dragons.control.standing import Standing, about
@@ -29,7 +30,10 @@ from dragons.identity.tokens import Confirmation, Workload, issue_token, thumbpr
 
 
 class Wish(NamedTuple):
-    """A lease that somebody wants; an empty `scope` means all that dock and manifest allow."""
+    """A lease that somebody wants; an empty `scope` means all that dock and manifest allow.
+
+    `replaces` is the dispatch whose present instance makes room for this one.
+    """
 
     tenant_id: str
     instance_id: str
@@ -38,10 +42,11 @@ class Wish(NamedTuple):
     scope: tuple[str, ...]
     delegate_scope: tuple[str, ...]
     ttl_seconds: int
+    replaces: str = ""
 
 
 class Place(NamedTuple):
-    """Where the lease stands: its dispatch and epoch, and its parent when it was delegated."""
+    """Where the lease stands: its dispatch and epoch, and when it was delegated, parent and wished end."""
 
     dispatch_id: str
     epoch: int
@@ -58,6 +63,15 @@ class Grant(NamedTuple):
     statement: Envelope
     dock: Envelope
     token: str
+
+
+class Draft(NamedTuple):
+    """A lease that may be issued; `path` are the entries whose revocation ends it."""
+
+    lease: Lease
+    path: tuple[str, ...]
+    dock: Envelope
+    not_after_ms: int | None
 
 
 class Fitting(NamedTuple):
@@ -89,7 +103,8 @@ def fit(reader: Reader, wish: Wish, now_ms: int) -> Fitting | Refused:
         dock, envelope = dock_of(row)
         status = dock_status(reader, row, now_ms)
         if status != "valid":
-            reason = Reason.REVOKED_DOCK if status == "revoked" else Reason.DOCK_EXPIRED
+            revoked = dock_revoked(reader, wish.tenant_id, dock)
+            reason = Reason.DOCK_EXPIRED if revoked is None else reason_of(revoked, "")
             refusal = Refused(reason, dock.dock_id) if refusal.reason is Reason.DOCK_MISSING else refusal
             continue
         found = _fit_dock(reader, wish, dock)
@@ -99,9 +114,9 @@ def fit(reader: Reader, wish: Wish, now_ms: int) -> Fitting | Refused:
     return refusal
 
 
-def issue(tx: Transaction, issuer: Signer, wish: Wish, fitting: Fitting, place: Place) -> Grant | Refused:
-    """Sign and record the lease and the instance that holds it."""
-    dock, version, now_ms = fitting.dock, fitting.version, tx.now_ms
+def draft(reader: Reader, wish: Wish, fitting: Fitting, place: Place, now_ms: int) -> Draft | Refused:
+    """The lease for `wish`, or why it may not be issued. Writes nothing."""
+    dock, version = fitting.dock, fitting.version
     ends_ms = now_ms + wish.ttl_seconds * 1000
     for limit_ms in (place.not_after_ms, None if place.parent is None else place.parent.expires_ms):
         ends_ms = ends_ms if limit_ms is None else min(ends_ms, limit_ms)
@@ -133,19 +148,25 @@ def issue(tx: Transaction, issuer: Signer, wish: Wish, fitting: Fitting, place: 
     if refusal is not None:
         return Refused(*refusal)
     row = lease_row(lease, b"", () if place.parent is None else _lineage(place.parent))
-    revoked = tx.is_revoked(wish.tenant_id, row.path)
+    revoked = reader.is_revoked(wish.tenant_id, row.path)
     if revoked is not None:
         return Refused(reason_of(revoked, lease.lease_id), revoked)
+    return Draft(lease, row.path, fitting.dock_envelope, place.not_after_ms)
+
+
+def issue(tx: Transaction, issuer: Signer, made: Draft) -> Grant:
+    """Sign and record a drafted lease and the instance that holds it."""
+    lease, now_ms = made.lease, tx.now_ms
     instance = InstanceRow(
-        tenant_id=wish.tenant_id,
-        instance_id=wish.instance_id,
-        agent=version.agent,
-        version=version.version,
-        manifest_hash=version.manifest_hash,
-        public_key=wish.instance_key.raw,
-        dock_id=dock.dock_id,
-        dispatch_id=place.dispatch_id,
-        epoch=place.epoch,
+        tenant_id=lease.tenant_id,
+        instance_id=lease.instance_id,
+        agent=lease.agent,
+        version=lease.version,
+        manifest_hash=lease.manifest_hash,
+        public_key=lease.instance_key,
+        dock_id=lease.dock_id,
+        dispatch_id=lease.dispatch_id,
+        epoch=lease.epoch,
         lease_id=lease.lease_id,
         state=OrganismState.RUNNING,
         state_reason="lease issued",
@@ -153,7 +174,14 @@ def issue(tx: Transaction, issuer: Signer, wish: Wish, fitting: Fitting, place: 
         started_ms=now_ms,
     )
     return record_lease(
-        tx, issuer, instance, lease, dock=fitting.dock_envelope, kind=Kind.LEASE_ISSUED, path=row.path
+        tx,
+        issuer,
+        instance,
+        lease,
+        dock=made.dock,
+        kind=Kind.LEASE_ISSUED,
+        path=made.path,
+        not_after_ms=made.not_after_ms,
     )
 
 
@@ -166,10 +194,11 @@ def record_lease(
     dock: Envelope,
     kind: Kind,
     path: tuple[str, ...],
+    not_after_ms: int | None,
 ) -> Grant:
     """Sign `lease`, write the rows and the receipt, make the workload token."""
     statement = sign(LEASE, lease, issuer)
-    row = lease_row(lease, encode(statement), (), path=path)
+    row = replace(lease_row(lease, encode(statement), (), path=path), not_after_ms=not_after_ms)
     tx.put_lease(row)
     tx.put_instance(instance)
     tx.append(lease.tenant_id, kind, statement, about(tx, Standing(instance, row, lease.epoch, None)))
@@ -233,7 +262,9 @@ def _fit_dock(reader: Reader, wish: Wish, dock: Dock) -> tuple[str, ...] | Refus
     if wish.ttl_seconds > dock.ttl_seconds_max:
         return Refused(Reason.TTL_EXCEEDED, f"the dock allows {dock.ttl_seconds_max} s")
     live = sum(
-        1 for i in reader.instances(wish.tenant_id, agent=dock.agent, live=True) if i.dock_id == dock.dock_id
+        1
+        for one in reader.instances(wish.tenant_id, agent=dock.agent, live=True)
+        if one.dock_id == dock.dock_id and one.dispatch_id != wish.replaces
     )
     if live >= dock.instances_max:
         return Refused(Reason.DOCK_INSTANCES_EXHAUSTED, f"{live} of {dock.instances_max} run already")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dragons.authority.dock import TTL_SECONDS_MAX
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused, Subject, record_denial
-from dragons.control.issue import Grant, Place, Wish, fit, issue
+from dragons.control.issue import Grant, Place, Wish, draft, fit, issue
 from dragons.control.organism import change_state
 from dragons.control.ports import About, Transaction
 from dragons.core.capability import scope_of
@@ -46,28 +46,35 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
         tuple(scope_of(wanted.scope)),
         tuple(scope_of(wanted.delegate_scope)),
         wanted.ttl_seconds,
+        replaces=wanted.dispatch_id,
     )
+    place = _place(tx, caller, wanted)
     fitting = fit(tx, wish, tx.now_ms)
-    if isinstance(fitting, Refused):
-        return _refuse(tx, issuer, wish, fitting)
-    granted = issue(tx, issuer, wish, fitting, _dispatch(tx, issuer, caller, wanted))
-    return _refuse(tx, issuer, wish, granted) if isinstance(granted, Refused) else granted
+    made = fitting if isinstance(fitting, Refused) else draft(tx, wish, fitting, place, tx.now_ms)
+    if isinstance(made, Refused):
+        return _refuse(tx, issuer, wish, made)
+    _dispatch(tx, issuer, caller, place)
+    return issue(tx, issuer, made)
 
 
-def _dispatch(tx: Transaction, issuer: Signer, caller: Caller, wanted: LaunchWish) -> Place:
+def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:
     if not wanted.dispatch_id:
-        place = Place(new_id(DISPATCH, tx.now_ms), 1)
-        tx.put_epoch(caller.tenant_id, place.dispatch_id, 1, expected=0)
-        return place
+        return Place(new_id(DISPATCH, tx.now_ms), 1)
     check_id(DISPATCH, wanted.dispatch_id)
     before = tx.epoch(caller.tenant_id, wanted.dispatch_id)
-    if before == 0:
-        raise NotFoundError("dispatch_missing", f"There is no dispatch {wanted.dispatch_id}.")
-    for old in tx.instances(caller.tenant_id, agent=wanted.manifest.agent, live=True):
-        if old.dispatch_id == wanted.dispatch_id:
-            change_state(tx, issuer, old, OrganismState.STOPPED, f"replaced by epoch {before + 1}")
-    tx.put_epoch(caller.tenant_id, wanted.dispatch_id, before + 1, expected=before)
+    known = tx.instances(caller.tenant_id, dispatch_id=wanted.dispatch_id)
+    if before == 0 or any(one.agent != wanted.manifest.agent for one in known):
+        raise NotFoundError(
+            "dispatch_missing", f"{wanted.manifest.agent} has no dispatch {wanted.dispatch_id}."
+        )
     return Place(wanted.dispatch_id, before + 1)
+
+
+def _dispatch(tx: Transaction, issuer: Signer, caller: Caller, place: Place) -> None:
+    # Only when the new instance may begin: a refused launch leaves the old one at work.
+    for old in tx.instances(caller.tenant_id, live=True, dispatch_id=place.dispatch_id):
+        change_state(tx, issuer, old, OrganismState.STOPPED, f"replaced by epoch {place.epoch}")
+    tx.put_epoch(caller.tenant_id, place.dispatch_id, place.epoch, expected=place.epoch - 1)
 
 
 def _refuse(tx: Transaction, issuer: Signer, wish: Wish, refused: Refused) -> Refused:

@@ -21,7 +21,7 @@ from dragons.control.caller import Caller
 from dragons.control.catalogue import current_catalogue
 from dragons.control.denials import Refused, Subject, record_denial
 from dragons.control.docks import dock_of, dock_status
-from dragons.control.issue import Fitting, Grant, Place, Wish, fit, issue, record_lease
+from dragons.control.issue import Fitting, Grant, Place, Wish, draft, fit, issue, record_lease
 from dragons.control.organism import change_state
 from dragons.control.ports import Appended, Transaction
 from dragons.control.standing import Standing, about, ended, standing_of
@@ -37,7 +37,7 @@ from dragons.identity.manifest import Manifest, check_manifest
 
 
 def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refused:
-    """Extend the caller's lease by its own length, within dock and parent; never after its end."""
+    """Extend the caller's lease by its own length, within dock, parent and delegation; never after its end."""
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
     over = ended(tx, standing, tx.now_ms)
     if over is not None:
@@ -54,6 +54,8 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
     if standing.lease.parent_lease_id is not None:
         parent = tx.lease(caller.tenant_id, standing.lease.parent_lease_id)
         ends_ms = min(ends_ms, 0 if parent is None else parent.expires_ms)
+    if standing.lease.not_after_ms is not None:
+        ends_ms = min(ends_ms, standing.lease.not_after_ms)
     if ends_ms <= tx.now_ms:
         return _deny(
             tx, issuer, standing, "renew", Refused(Reason.LEASE_EXPIRED, "nothing is left to extend")
@@ -73,6 +75,7 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
         dock=dock_envelope,
         kind=Kind.LEASE_RENEWED,
         path=standing.lease.path,
+        not_after_ms=standing.lease.not_after_ms,
     )
 
 
@@ -141,19 +144,22 @@ def _issue_child(
     tx: Transaction, issuer: Signer, standing: Standing, statement: Envelope, *, wish: Wish, fitting: Fitting
 ) -> Grant | Refused:
     place = Place(
-        new_id(DISPATCH, tx.now_ms), 1, parent=standing.lease, delegation_hash=statement.payload_digest()
+        new_id(DISPATCH, tx.now_ms),
+        1,
+        parent=standing.lease,
+        delegation_hash=statement.payload_digest(),
+        not_after_ms=parse_time(statement.body(DELEGATION, Delegation).not_after),
     )
+    made = draft(tx, wish, fitting, place, tx.now_ms)
+    if isinstance(made, Refused):
+        return _deny(tx, issuer, standing, "delegate", made)
+    parent = parse_envelope(standing.lease.statement)
+    wider = refuse_outside_parent(made.lease, parent.body(LEASE, Lease), parent.payload_digest())
+    if wider is not None:
+        return _deny(tx, issuer, standing, "delegate", Refused(*wider))
     tx.append(wish.tenant_id, Kind.LEASE_DELEGATED, statement, about(tx, standing))
     tx.put_epoch(wish.tenant_id, place.dispatch_id, 1, expected=0)
-    granted = issue(tx, issuer, wish, fitting, place)
-    if isinstance(granted, Refused):
-        return _deny(tx, issuer, standing, "delegate", granted)
-    parent = parse_envelope(standing.lease.statement)
-    child = granted.statement.body(LEASE, Lease)
-    wider = refuse_outside_parent(child, parent.body(LEASE, Lease), parent.payload_digest())
-    if wider is not None:
-        raise ConflictError(wider.reason, f"The child lease exceeds its parent: {wider.detail}.")
-    return granted
+    return issue(tx, issuer, made)
 
 
 def _refuse_delegation(tx: Transaction, standing: Standing, body: Delegation) -> Refused | None:

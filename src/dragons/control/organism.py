@@ -54,14 +54,26 @@ def change_state(
 
 def abandon(tx: Transaction, issuer: Signer, instance: InstanceRow, session: SessionRow, why: str) -> None:
     """End a session that its instance never ended: every authorized action, then the session itself."""
-    known = about(tx, _standing(tx, instance))
-    ending = Abandonment(
-        tenant_id=session.tenant_id,
-        instance_id=session.instance_id,
-        session_id=session.session_id,
-        why=why[:500],
-        abandoned_at=format_time(tx.now_ms),
+    abandon_actions(tx, issuer, instance, session, why)
+    tx.append(
+        session.tenant_id,
+        Kind.SESSION_CLOSED,
+        sign(ABANDONMENT, _ending(tx, session, why), issuer),
+        {
+            **about(tx, _standing(tx, instance)),
+            "session_id": session.session_id,
+            "outcome": Outcome.ABANDONED,
+        },
     )
+    tx.put_session(replace(session, closed_ms=tx.now_ms, outcome=Outcome.ABANDONED.value))
+
+
+def abandon_actions(
+    tx: Transaction, issuer: Signer, instance: InstanceRow, session: SessionRow, why: str
+) -> None:
+    """End every authorized action of a session that was never reported."""
+    known = about(tx, _standing(tx, instance))
+    ending = _ending(tx, session, why)
     for decision in tx.decisions(session.tenant_id, session.session_id):
         body = msgspec.structs.replace(ending, decision_id=decision.decision_id)
         tx.append(
@@ -69,11 +81,16 @@ def abandon(tx: Transaction, issuer: Signer, instance: InstanceRow, session: Ses
             {**known, "session_id": session.session_id, "action": decision.action, "outcome": Outcome.ABANDONED},
         )  # fmt: skip
         tx.drop_decision(session.tenant_id, decision.decision_id)
-    tx.append(
-        session.tenant_id, Kind.SESSION_CLOSED, sign(ABANDONMENT, ending, issuer),
-        {**known, "session_id": session.session_id, "outcome": Outcome.ABANDONED},
-    )  # fmt: skip
-    tx.put_session(replace(session, closed_ms=tx.now_ms, outcome=Outcome.ABANDONED.value))
+
+
+def _ending(tx: Transaction, session: SessionRow, why: str) -> Abandonment:
+    return Abandonment(
+        tenant_id=session.tenant_id,
+        instance_id=session.instance_id,
+        session_id=session.session_id,
+        why=why[:500],
+        abandoned_at=format_time(tx.now_ms),
+    )
 
 
 def _standing(tx: Transaction, instance: InstanceRow) -> Standing:

@@ -24,6 +24,8 @@ from dragons.core.vocabulary import Kind
 from dragons.identity.records import parse_version_name
 
 VIEW_MAX = 10_000
+# The highest version number that a registration can carry.
+VERSION_MAX = 1_000_000
 
 
 def revoke(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
@@ -57,14 +59,17 @@ def _check_target(reader: Reader, tenant_id: str, body: Revocation) -> None:
     found: object
     if body.kind is Target.VERSION:
         try:
-            found = reader.version(tenant_id, *parse_version_name(body.target))
+            agent, number = parse_version_name(body.target)
+            found = None if number > VERSION_MAX else reader.version(tenant_id, agent, number)
         except ValueError as error:
             raise InvalidInputError("target_malformed", f"{error}.") from error
     elif body.kind is Target.AGENT:
         found = reader.versions(tenant_id, body.target) or None
+    elif body.kind is Target.OPERATOR:
+        key = reader.key(tenant_id, body.target)
+        found = key if key is not None and key.role == "operator" else None
     else:
         find = {
-            Target.OPERATOR: reader.key,
             Target.DOCK: reader.dock,
             Target.INSTANCE: reader.instance,
             Target.LEASE: reader.lease,

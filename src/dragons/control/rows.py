@@ -122,7 +122,10 @@ class InstanceRow:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """The newest statement of a lease; `path` are the entries whose revocation ends it."""
+    """The newest statement of a lease; `path` are the entries whose revocation ends it.
+
+    `not_after_ms` is the end that a delegating parent wished for; no renewal goes beyond it.
+    """
 
     tenant_id: str
     lease_id: str
@@ -141,6 +144,7 @@ class LeaseRow:
     expires_ms: int
     parent_lease_id: str | None = None
     released_ms: int | None = None
+    not_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from dragons.control.append import LATE_MS_MAX
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused, Subject, record_denial
+from dragons.control.organism import abandon_actions
 from dragons.control.ports import About, Appended, Transaction
 from dragons.control.rows import SessionRow
 from dragons.control.standing import Standing, about, ended, standing_of
@@ -67,8 +68,11 @@ def open_session(tx: Transaction, issuer: Signer, caller: Caller, statement: Env
     )
 
 
-def close_session(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
-    """Record how a session ended. After the lease's end this is still accepted, marked late."""
+def close_session(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:
+    """Record how a session ended. After the lease's end this is still accepted, marked late.
+
+    An authorized action that was never reported ends as abandoned: no cycle stays open.
+    """
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
     body = take_instance_statement(
         caller, statement, CLOSING, Closing, PublicKey(standing.instance.public_key)
@@ -83,6 +87,8 @@ def close_session(tx: Transaction, caller: Caller, statement: Envelope) -> Appen
     over = ended(tx, standing, tx.now_ms)
     if over is not None and tx.now_ms - over.since_ms > LATE_MS_MAX:
         raise ConflictError(over.reason, "The session's lease ended too long ago.")
+    why = "the session was closed before the action was reported"
+    abandon_actions(tx, issuer, standing.instance, session, why)
     tx.put_session(replace(session, closed_ms=tx.now_ms, outcome=body.outcome.value))
     header: About = {
         **about(tx, standing),

@@ -91,8 +91,11 @@ def ended(reader: Reader, standing: Standing, now_ms: int) -> Ended | None:
     if now_ms >= lease.expires_ms:
         found.append(Ended(Reason.LEASE_EXPIRED, lease.expires_ms))
     if standing.revoked is not None:
-        since = reader.revoked_since(instance.tenant_id, standing.revoked)
-        found.append(Ended(reason_of(standing.revoked, lease.lease_id), since))
+        # Several entries of the path may be revoked; the authority ended with the earliest.
+        for entry in lease.path:
+            if reader.is_revoked(instance.tenant_id, [entry]) is not None:
+                since = reader.revoked_since(instance.tenant_id, entry)
+                found.append(Ended(reason_of(entry, lease.lease_id), since))
     if instance.state in _ENDED_STATES:
         found.append(Ended(_ENDED_STATES[instance.state], instance.state_since_ms))
     if standing.epoch != instance.epoch:

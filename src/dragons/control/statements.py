@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from dragons.authority.revocation import Target, entry
 from dragons.control.caller import Caller
-from dragons.control.ports import Transaction
+from dragons.control.ports import Reader, Transaction
 from dragons.control.rows import KeyRow
 from dragons.core.canonical import Document
 from dragons.core.errors import ForbiddenError, InvalidInputError
@@ -39,7 +40,7 @@ def take_operator_statement(
             f"{signature.keyid} is no operator key of this tenant.",
             fix="Sign with a key that `dragons keys list` shows.",
         )
-    if not key_holds(row, tx.now_ms) or not SIGNING_ROLES & set(row.roles):
+    if not operator_holds(tx, row, tx.now_ms) or not SIGNING_ROLES & set(row.roles):
         raise ForbiddenError("signer_not_valid", f"{signature.keyid} is revoked, expired or may not sign.")
     if not PublicKey(row.public_key).verify(signature.sig, envelope.pae()):
         raise ForbiddenError("signature_invalid", f"The signature of {signature.keyid} does not hold.")
@@ -77,6 +78,12 @@ def check_date(what: str, stated_ms: int, now_ms: int) -> None:
             f"{what} is more than {DATE_SKEW_MS // 60_000} minutes from the control plane's time.",
             fix="Set the clock of the signing machine.",
         )
+
+
+def operator_holds(reader: Reader, row: KeyRow, now_ms: int) -> bool:
+    """True when an operator may act with this key now: it holds, and the operator is not revoked."""
+    name = entry(Target.OPERATOR, row.key_id)
+    return key_holds(row, now_ms) and reader.is_revoked(row.tenant_id, [name]) is None
 
 
 def key_holds(row: KeyRow, now_ms: int) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dragons.control.caller import Caller
 from dragons.control.ports import Reader, Transaction
 from dragons.control.rows import TokenRow
-from dragons.control.statements import key_holds
+from dragons.control.statements import operator_holds
 from dragons.core.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from dragons.core.hashing import sha256_hex
 from dragons.core.ids import TOKEN, new_id
@@ -45,7 +45,7 @@ def hash_token(token: str) -> str:
 def issue_api_token(tx: Transaction, caller: Caller, wish: TokenWish) -> TokenRow:
     """Record a token for the caller's operator key, no mightier than that key."""
     key = tx.key(caller.tenant_id, caller.key_id)
-    if key is None or not key_holds(key, tx.now_ms):
+    if key is None or not operator_holds(tx, key, tx.now_ms):
         raise ForbiddenError("signer_not_valid", f"{caller.key_id} is no valid operator key.")
     allowed = {role for name in key.roles for role in _CEILING.get(name, frozenset())}
     if wish.role not in allowed or _RANK[wish.role] > _RANK[caller.role]:
@@ -84,6 +84,6 @@ def authenticate_token(reader: Reader, token: str, now_ms: int) -> Caller:
             fix="Ask an admin for a new one.",
         )
     key = reader.key(row.tenant_id, row.key_id)
-    if key is None or not key_holds(key, now_ms):
+    if key is None or not operator_holds(reader, key, now_ms):
         raise UnauthenticatedError("token_invalid", "The operator key behind the API token has ended.")
     return Caller(row.tenant_id, Role(row.role), key_id=row.key_id, token_id=row.token_id)

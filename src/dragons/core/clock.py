@@ -47,9 +47,10 @@ class SystemClock:
 
 
 class SteadyClock:
-    """A clock whose wall time never falls behind CLOCK_BOOTTIME since it was made.
+    """A clock that never goes back: it keeps the furthest lead that wall time ever had over CLOCK_BOOTTIME.
 
-    A wall clock that is set back would let expired leases live again; here it can't.
+    A wall clock that is set back would let expired leases live again; here it can't, not even when
+    it had jumped forward before.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -57,7 +58,9 @@ class SteadyClock:
         self._offset_ms = clock.now_ms() - clock.boot_ms()
 
     def now_ms(self) -> int:
-        return max(self._clock.now_ms(), self._clock.boot_ms() + self._offset_ms)
+        boot_ms = self._clock.boot_ms()
+        self._offset_ms = max(self._offset_ms, self._clock.now_ms() - boot_ms)
+        return boot_ms + self._offset_ms
 
     def boot_ms(self) -> int:
         return self._clock.boot_ms()

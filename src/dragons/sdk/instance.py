@@ -12,13 +12,13 @@ from typing import NamedTuple
 from dragons.authority.lease import TTL_SECONDS_DEFAULT
 from dragons.core.clock import Clock, parse_time
 from dragons.core.errors import ConflictError, DragonsError, ForbiddenError
-from dragons.core.ids import new_jitter, new_nonce, uuid7_hex
+from dragons.core.ids import new_jitter, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.identity.manifest import Manifest
 from dragons.liveness.heartbeat import Progress
 from dragons.sdk import calls
 from dragons.sdk.authority import Authority, Span, read_now, span_since
-from dragons.sdk.localstore import Holder, LocalStore
+from dragons.sdk.localstore import Holder, LocalStore, new_owner
 from dragons.sdk.outbox import Drained, drain_steps
 from dragons.sdk.statements import Child, Stating
 from dragons.sdk.steps import Steps
@@ -57,7 +57,7 @@ class Instance:
         self.granted: Granted | None = None
         self.span: Span | None = None
         self._beats = 0
-        self._owner = new_nonce()
+        self._owner = new_owner()
         self._jitter = new_jitter()
 
     @property

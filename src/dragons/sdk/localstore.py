@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, Self
 
 from dragons.core.canonical import encode
 from dragons.core.errors import StorageError
+from dragons.core.ids import new_nonce
 from dragons.core.statement import Envelope, parse_envelope
 from dragons.evidence.payload import Payload
 from dragons.evidence.receipt import CLAIM, Claim
@@ -123,8 +124,11 @@ class LocalStore:
         self._lock = RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-            # SQLite gives its log the mode of the file, so the file is made before SQLite opens it.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET_MODE))
+            # SQLite gives its log the mode of the file, so the file is made before SQLite opens it. Never
+            # open one that is there: closing it again would drop the locks of every other connection
+            # of this process, and with them the file's integrity.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE))
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
             )
@@ -264,9 +268,12 @@ class LocalStore:
     def take_turn(self, instance_id: str, owner: str, now_ms: int, *, force: bool = False) -> bool:
         """Become or stay the one that sends for an instance; False while another one does.
 
-        `force` takes it anyway: two senders do no harm, because a claim is appended once.
+        `force` takes it anyway, and so does the death of the process that had it: two senders do no
+        harm, because a claim is appended once.
         """
         with self._transaction() as db:
+            held = db.execute("SELECT owner FROM turn WHERE instance_id = ?", (instance_id,)).fetchone()
+            force = force or (held is not None and not _lives(held[0]))
             taken = db.execute(
                 "INSERT INTO turn VALUES (?1, ?2, ?3 + ?4) ON CONFLICT (instance_id) DO UPDATE"
                 " SET owner = ?2, until_ms = ?3 + ?4"
@@ -342,9 +349,25 @@ class LocalStore:
                 raise
 
 
+def new_owner() -> str:
+    """A name for a sender in this process."""
+    return f"{os.getpid()}-{new_nonce()}"
+
+
 def closing_name(session_id: str) -> str:
     """The name under which a session's closing waits and has its receipt."""
     return f"closing:{session_id}"
+
+
+def _lives(owner: str) -> bool:
+    """False when the process of a sender on this machine is certainly gone."""
+    try:
+        os.kill(int(owner.partition("-")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
 
 
 def _did(entry: Entry) -> tuple[str, str, str]:

@@ -18,14 +18,13 @@ from dragons.core.errors import (
     NotFoundError,
     UnauthenticatedError,
 )
-from dragons.core.ids import new_nonce
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Reason
 from dragons.evidence.receipt import CLAIM
 from dragons.sdk import calls
 from dragons.sdk.client import InstanceClient
 from dragons.sdk.errors import UnexpectedAnswerError
-from dragons.sdk.localstore import LocalStore, Queued
+from dragons.sdk.localstore import LocalStore, Queued, new_owner
 from dragons.sdk.steps import Steps, run
 from dragons.sdk.transport import Possession, Retries
 from dragons.wire.base import BATCH_MAX
@@ -81,7 +80,7 @@ def drain_outbox(store: LocalStore, clock: Clock, *, url: str = "") -> dict[str,
         signer = LocalSigner.from_seed(holder.seed, KeyRole.INSTANCE)
         credential = Possession(holder.token, signer)
         with InstanceClient(url or holder.url, credential, clock=clock, retries=Retries(attempts=1)) as client:
-            steps = drain_steps(store, holder.instance_id, new_nonce(), clock)
+            steps = drain_steps(store, holder.instance_id, new_owner(), clock)
             drained = run(steps, client.transport.send)
         if holder.ended or holder.expires_ms <= clock.now_ms():
             store.end_holder(holder.instance_id)

@@ -18,10 +18,11 @@ from dragons.wire import authority, evidence
 from tests.functional.cli.conftest import PROGRAM, Program
 
 AGENT = """\
+import os
 import sys
 from dragons.sdk import ActionDenied, open_session
 
-with open_session(goal="greet") as session:
+with open_session(goal=os.environ.get("GOAL", "greet everybody")) as session:
     for number in range(3):
         with session.action("read:payments", resource=f"row-{number}", arguments={"n": number}) as act:
             act.add_evidence("row", b"row %d" % number)
@@ -114,6 +115,18 @@ def test_the_programs_exit_status_is_the_commands(program: Program, ran: Ran, tm
     assert "error:" not in done.stderr
 
 
+def test_a_goal_of_the_programs_own_is_a_session_of_its_own(
+    ran: Ran, program: Program, tmp_path: Path
+) -> None:
+    file = tmp_path / "receipt.json"
+    own = Program(program.home, {"GOAL": "greet nobody"})
+    done = own.run(*run_words(ran.folder, "--receipt", str(file)))
+    receipt = json.loads(file.read_text())
+    assert len(receipt["sessions"]) == 2
+    assert receipt["replay"] == "pass"
+    assert all(session_id in done.stderr for session_id in receipt["sessions"])
+
+
 def test_a_changed_program_is_refused(program: Program, ran: Ran, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(ran.folder, copy)
@@ -148,6 +161,14 @@ def test_a_scope_beyond_the_dock_is_denied(program: Program, ran: Ran) -> None:
     words[words.index("read:payments")] = "send:email"
     done = program.run(*words, expected=1)
     assert "capability_not" in done.stderr
+
+
+def test_a_lease_longer_than_the_dock_allows_says_what_helps(program: Program, ran: Ran) -> None:
+    words = run_words(ran.folder)
+    words[words.index("2m")] = "1h"
+    done = program.run(*words, expected=1)
+    assert "[ttl_exceeded]" in done.stderr
+    assert "--ttl" in done.stderr
 
 
 def test_receipts(program: Program, ran: Ran) -> None:
@@ -185,7 +206,7 @@ def test_sessions_and_leases(program: Program, ran: Ran) -> None:
     shown = program.json("sessions", "show", session_id)
     view = msgspec.convert(shown["session"], evidence.SessionView)
     assert (view.agent.partition("@")[0], view.outcome) == ("greeter", "completed")
-    assert [receipt["kind"] for receipt in shown["receipts"]][0] == "session.opened"
+    assert shown["receipts"][0]["kind"] == "session.opened"
     assert session_id in {
         one["session_id"] for one in program.json("sessions", "list", "--agent", "greeter")["sessions"]
     }
@@ -328,9 +349,17 @@ def test_verification_works_where_there_is_no_network(ran: Ran, pack: Path) -> N
 
 def test_verification_works_with_the_base_install_only(ran: Ran, pack: Path) -> None:
     # The servers' packages can't be imported in this process, as if they were not installed.
-    blocked = (
-        "fastapi sqlalchemy uvicorn pydantic_settings structlog uvloop httptools starlette httpx2".split()
-    )
+    blocked = [
+        "fastapi",
+        "sqlalchemy",
+        "uvicorn",
+        "pydantic_settings",
+        "structlog",
+        "uvloop",
+        "httptools",
+        "starlette",
+        "httpx2",
+    ]
     program = (
         "import sys\n"
         f"for name in {blocked!r}:\n    sys.modules[name] = None\n"

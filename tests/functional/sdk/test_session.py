@@ -16,13 +16,13 @@ from dragons.authority.revocation import Target
 from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome
 from dragons.evidence.receipt import CLAIM, Claim
-from dragons.sdk import ActionDenied, SessionStateError, open_session
+from dragons.sdk import ActionDenied, Session, SessionStateError, open_session
 from dragons.sdk.aio import open_session as open_async_session
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.packs import export_pack
 from dragons.wire.evidence import PackRequest, ReceiptView
 from tests.functional.plane import ControlPlane
-from tests.functional.sdk.conftest import Docked
+from tests.functional.sdk.conftest import Docked, dock
 
 READ, WRITE, SECRET, MONEY = "read:payments", "write:ledger", "read:secret", "send:money"
 
@@ -52,6 +52,18 @@ def payload(plane: ControlPlane, payload_hash: str) -> dict[str, Any]:
     assert found is not None
     value: dict[str, Any] = msgspec.json.decode(found.body)
     return value
+
+
+def first_denial(session: Session, capability: str, seconds: float = 5) -> str:
+    """Acts until it is denied; the reason, empty when that takes longer."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            with session.action(capability):
+                time.sleep(0.01)
+        except ActionDenied as denied:
+            return denied.reason
+    return ""
 
 
 def test_actions_are_on_the_record_and_replay(plane: ControlPlane, docked: Docked, tmp_path: Path) -> None:
@@ -160,10 +172,7 @@ def test_high_risk_is_decided_by_the_control_plane(plane: ControlPlane, docked: 
 def test_revocation_denies_within_the_bound(
     plane: ControlPlane, tmp_path: Path, kind: Target
 ) -> None:
-    from tests.functional.sdk.conftest import dock
-
     agent = dock(plane, tmp_path / "agent", f"revoked-{kind.value}", [READ])
-    reason = ""
     with open_session("g", agent_dir=agent, home=plane.home.folder) as session:
         lease = session.instance.authority.lease
         target = {
@@ -175,13 +184,7 @@ def test_revocation_denies_within_the_bound(
         with plane.client() as client:
             plane.operator(client).revoke(kind, target, reason="test")
         revoked_at = time.monotonic()
-        while time.monotonic() - revoked_at < 5:
-            try:
-                with session.action(READ):
-                    time.sleep(0.01)
-            except ActionDenied as denied:
-                reason = denied.reason
-                break
+        reason = first_denial(session, READ)
         took = time.monotonic() - revoked_at
     assert reason in {f"{kind.value}_revoked", "organism_stopped"}
     assert took < 3
@@ -193,10 +196,7 @@ def test_a_stopped_instance_is_denied_within_the_bound(plane: ControlPlane, dock
         with plane.client() as client:
             plane.operator(client).intervene(session.instance.instance_id, reason="test")
         stopped_at = time.monotonic()
-        with pytest.raises(ActionDenied, match="organism_stopped"):
-            while time.monotonic() - stopped_at < 5:
-                with session.action(READ):
-                    time.sleep(0.01)
+        assert first_denial(session, READ) == "organism_stopped"
         assert time.monotonic() - stopped_at < 4
 
 
@@ -220,6 +220,7 @@ def test_a_child_may_only_do_its_part(plane: ControlPlane, docked: Docked) -> No
     parent = docked([READ, WRITE])
     child = docked([READ, WRITE], suffix="-child")
     with open_session("parent", agent_dir=parent, home=plane.home.folder) as session:
+        lease_id = session.instance.authority.lease.lease_id
         with session.delegate(child, scope=[READ], goal="child") as helper:
             with helper.action(READ):
                 pass
@@ -227,7 +228,7 @@ def test_a_child_may_only_do_its_part(plane: ControlPlane, docked: Docked) -> No
                 pytest.fail("the child has no such authority")
             child_lease = helper.instance.authority.lease
             child_session = helper.session_id
-        assert child_lease.parent_lease_id == session.instance.authority.lease.lease_id
+        assert child_lease.parent_lease_id == lease_id
         assert child_lease.instance_key != session.instance.signer.public_key.raw
     assert [view.kind for view in receipts(plane, child_session)] == [
         "session.opened", "work", "work", "session.closed",
@@ -236,25 +237,26 @@ def test_a_child_may_only_do_its_part(plane: ControlPlane, docked: Docked) -> No
 
 def test_what_may_not_be_handed_on_is_refused(plane: ControlPlane, docked: Docked) -> None:
     parent, child = docked([READ, MONEY]), docked([MONEY], suffix="-child")
-    with open_session("parent", agent_dir=parent, home=plane.home.folder) as session:
-        with pytest.raises(ForbiddenError) as caught, session.delegate(child, scope=[MONEY]):
-            pytest.fail("money may not be delegated")
+    with (
+        open_session("parent", agent_dir=parent, home=plane.home.folder) as session,
+        pytest.raises(ForbiddenError) as caught,
+        session.delegate(child, scope=[MONEY]),
+    ):
+        pytest.fail("money may not be delegated")
     assert caught.value.code == "capability_not_delegable"
 
 
 def test_a_revoked_parent_takes_its_child_along(plane: ControlPlane, docked: Docked) -> None:
     parent, child = docked([READ]), docked([READ], suffix="-child")
-    with open_session("p", agent_dir=parent, home=plane.home.folder) as session:
-        with session.delegate(child, scope=[READ]) as helper:
-            with plane.client() as client:
-                plane.operator(client).revoke(
-                    Target.LEASE, session.instance.authority.lease.lease_id, reason="test"
-                )
-            with pytest.raises(ActionDenied) as caught:
-                for _ in range(500):
-                    with helper.action(READ):
-                        time.sleep(0.01)
-    assert caught.value.reason in {"parent_lease_revoked", "organism_stopped"}
+    with (
+        open_session("p", agent_dir=parent, home=plane.home.folder) as session,
+        session.delegate(child, scope=[READ]) as helper,
+    ):
+        lease_id = session.instance.authority.lease.lease_id
+        with plane.client() as client:
+            plane.operator(client).revoke(Target.LEASE, lease_id, reason="test")
+        reason = first_denial(helper, READ)
+    assert reason in {"parent_lease_revoked", "organism_stopped"}
 
 
 def test_the_decorator_records_arguments_and_result(plane: ControlPlane, docked: Docked) -> None:
@@ -274,9 +276,11 @@ def test_the_decorator_records_arguments_and_result(plane: ControlPlane, docked:
 def test_a_changed_agent_is_refused_with_the_file_named(plane: ControlPlane, docked: Docked) -> None:
     agent = docked([READ])
     (agent / "agent.py").write_text("print('changed')\n")
-    with pytest.raises(ForbiddenError, match=r"agent\.py") as caught:
-        with open_session("g", agent_dir=agent, home=plane.home.folder):
-            pytest.fail("it is not what was registered")
+    with (
+        pytest.raises(ForbiddenError, match=r"agent\.py") as caught,
+        open_session("g", agent_dir=agent, home=plane.home.folder),
+    ):
+        pytest.fail("it is not what was registered")
     assert caught.value.code == "manifest_unrecorded"
 
 

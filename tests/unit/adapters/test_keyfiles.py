@@ -187,7 +187,9 @@ def test_a_tenant_id_is_no_path(tmp_path: Path, name: str) -> None:
         FileKeyring(tmp_path).issuer(name)
 
 
-@pytest.mark.parametrize("name", ["issuer-0.pem", "issuer-01.pem", "issuer-x.pem", "issuer.pem.bak", "xissuer-9.pem"])
+@pytest.mark.parametrize(
+    "name", ["issuer-0.pem", "issuer-01.pem", "issuer-x.pem", "issuer.pem.bak", "xissuer-9.pem"]
+)
 def test_other_files_are_no_keys(tmp_path: Path, name: str) -> None:
     keyring = FileKeyring(tmp_path)
     path = keyring.add(TENANT, signer(1, KeyRole.ISSUER))

@@ -43,6 +43,12 @@ def test_denials_are_shown() -> None:
     assert "  denied          send:email (capability_not_leased)" in text
 
 
+def test_sessions_that_the_program_opened_are_listed() -> None:
+    lines = as_text(replace(RUN, sessions=["ses_1", "ses_2"])).splitlines()
+    at = lines.index("  session         ses_1")
+    assert lines[at + 1] == "                  ses_2, opened by the program"
+
+
 def test_a_replay_that_was_not_made_is_no_pass() -> None:
     text = as_text(replace(RUN, replay="not made: the token may not export packs"))
     assert "third-party verifiable" not in text

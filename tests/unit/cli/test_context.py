@@ -58,7 +58,7 @@ def test_without_a_home_there_is_the_usual_place(tmp_path: Path) -> None:
 
 
 def test_the_usual_port_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragons.settings import load_settings  # noqa: PLC0415 - a server's package, in this test only
+    from dragons.settings import load_settings
 
     monkeypatch.delenv("DRAGONS_PORT", raising=False)
     assert load_settings().url == DEFAULT_URL

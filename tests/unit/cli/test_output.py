@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from io import StringIO
 
 import pytest
 
@@ -40,6 +42,25 @@ def test_a_table_has_a_head_and_lines_that_are_not_cut(capsys: pytest.CaptureFix
     assert lines[1].rstrip().endswith("read:a · write:b")
     assert lines[2].split() == ["b", "-"]
     assert len(lines) == 3
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_ids_are_never_cut_or_folded_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    ids = [f"rcp_{number:032x}" for number in range(3)]
+    rows = [(one, "read:payments · write:ledger · write:report", "2026-11-20 21:26:36Z", one) for one in ids]
+    Printer(Format.TABLE).rows([], ("receipt", "scope", "issued", "again"), rows, empty="")
+    for one in ids:
+        line = next(line for line in terminal.getvalue().splitlines() if one in line)
+        assert line.count(one) == 2
+        assert "2026-11-20 21:26:36Z" in line
 
 
 def test_an_empty_listing_says_so_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

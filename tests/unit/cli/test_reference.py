@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from dragons.cli.exits import MEANINGS
-from dragons.cli.main import app
+from dragons.cli.main import app, run
 from dragons.cli.reference import MARKER, example_of, reference, updated, walk
 from tests.tidy.command_line import problem
 
@@ -43,6 +43,15 @@ def test_every_command_has_help_and_an_example_that_parses(path: str, node: Any)
     assert node.help, path
     assert example.startswith(path), example
     assert problem(ROOT, shlex.split(example)[1:]) == ""
+
+
+@every_command
+def test_every_commands_help_shows_its_example(
+    path: str, node: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*path.split()[1:], "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert " ".join(example_of(node).split()) in shown
 
 
 def test_every_exit_code_is_documented() -> None:

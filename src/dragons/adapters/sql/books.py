@@ -16,6 +16,7 @@ from dragons.adapters.sql.reader import LEVELS_PER_STORED, SqlReader
 from dragons.control.ports import About, Appended
 from dragons.core.canonical import decode
 from dragons.core.clock import format_time, parse_time
+from dragons.core.errors import StorageError
 from dragons.core.hashing import sha256_hex
 from dragons.core.ids import RECEIPT as RECEIPT_PREFIX
 from dragons.core.ids import new_id
@@ -35,6 +36,7 @@ class Book:
     """Seals receipts for one tenant, one after the other."""
 
     def __init__(self, connection: Connection, tenant_id: str, ledger: Signer) -> None:
+        """Read where the ledger ends; StorageError when it ends before a checkpoint that was signed."""
         self._connection = connection
         self._tenant_id = tenant_id
         self._ledger = ledger
@@ -44,9 +46,21 @@ class Book:
         self._issued_ms = parse_time(self._head.issued_at) if self._head.issued_at else 0
 
     @property
+    def key_id(self) -> str:
+        """The key that signs."""
+        return self._ledger.key_id
+
+    @property
     def size(self) -> int:
         """How many receipts the ledger has, pending ones included."""
         return self._head.next_seq
+
+    def begin(self, ledger: Signer) -> None:
+        """Start a transaction, in which nothing is pending yet; `ledger` signs from now on."""
+        self._ledger = ledger
+        for heads in (self._agents, self._sessions):
+            if len(heads) > _HEADS_MAX:
+                heads.clear()
 
     def seal(
         self, kind: Kind, statement: Envelope, known: About, now_ms: int, claim_id: str | None
@@ -101,8 +115,6 @@ class Book:
                 table.c.tenant_id == self._tenant_id, table.c.agent == agent
             )
             last = self._connection.execute(query).scalar()
-            if len(self._agents) >= _HEADS_MAX:
-                self._agents.clear()
             known = self._agents[agent] = 0 if last is None else int(last) + 1
         return known
 
@@ -112,13 +124,11 @@ class Book:
             table = schema.receipts
             query = (
                 select(table.c.session_position, table.c.header)
-                .where(table.c.session_id == session_id)
+                .where(table.c.tenant_id == self._tenant_id, table.c.session_id == session_id)
                 .order_by(table.c.session_position.desc())
                 .limit(1)
             )
             last = self._connection.execute(query).first()
-            if len(self._sessions) >= _HEADS_MAX:
-                self._sessions.clear()
             known = (0, "") if last is None else (int(last[0]) + 1, sha256_hex(last[1]))
             self._sessions[session_id] = known
         return known
@@ -132,10 +142,19 @@ def _recover(connection: Connection, tenant_id: str) -> Head:
         .order_by(table.c.seq.desc())
         .limit(1)
     ).first()
+    size = 0 if last is None else int(last[0]) + 1
+    signed = connection.execute(
+        select(func.max(schema.checkpoints.c.size)).where(schema.checkpoints.c.tenant_id == tenant_id)
+    ).scalar()
+    if signed is not None and signed > size:
+        raise StorageError(
+            "ledger_truncated",
+            f"A checkpoint of {signed} receipts was signed, but the ledger ends at {size}.",
+            fix="Restore the database from a backup; writing on would fork the ledger.",
+        )
     if last is None:
         return Head()
     header = decode(Header, last[1])
-    size = int(last[0]) + 1
     reader = SqlReader(connection)
     revocations = connection.execute(
         select(func.count())

@@ -71,8 +71,10 @@ class SqlReader:
         return self._list(rows.TokenRow, "created_ms", tenant_id=tenant_id)
 
     def catalogue(self, tenant_id: str) -> rows.CatalogueRow | None:
-        found = self._list(rows.CatalogueRow, "version", tenant_id=tenant_id)
-        return found[-1] if found else None
+        table = schema.MIRRORS[rows.CatalogueRow].table
+        query = select(*_columns(rows.CatalogueRow)).where(table.c.tenant_id == tenant_id)
+        found = self._rows(rows.CatalogueRow, query.order_by(table.c.version.desc()).limit(1))
+        return found[0] if found else None
 
     def agents(self, tenant_id: str) -> Sequence[str]:
         table = schema.MIRRORS[rows.VersionRow].table
@@ -111,7 +113,7 @@ class SqlReader:
         return self._find(rows.InstanceRow, tenant_id=tenant_id, instance_id=instance_id)
 
     def instances(
-        self, tenant_id: str, *, agent: str | None = None, live: bool = False
+        self, tenant_id: str, *, agent: str | None = None, live: bool = False, dispatch_id: str | None = None
     ) -> Sequence[rows.InstanceRow]:
         table = schema.MIRRORS[rows.InstanceRow].table
         query = select(*_columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
@@ -119,6 +121,8 @@ class SqlReader:
             query = query.where(table.c.agent == agent)
         if live:
             query = query.where(table.c.state != "stopped")
+        if dispatch_id is not None:
+            query = query.where(table.c.dispatch_id == dispatch_id)
         return self._rows(rows.InstanceRow, query.order_by(table.c.instance_id))
 
     def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
@@ -282,6 +286,13 @@ class SqlReader:
             query = query.where(table.c.size <= at_most)
         note: str | None = self._connection.execute(query.order_by(table.c.size.desc()).limit(1)).scalar()
         return note
+
+    def checkpoint_sizes(self, tenant_id: str) -> Sequence[int]:
+        """The sizes that were signed, smallest first."""
+        table = schema.checkpoints
+        self._sync()
+        query = select(table.c.size).where(table.c.tenant_id == tenant_id).order_by(table.c.size)
+        return list(self._connection.execute(query).scalars())
 
 
 def _matches(tenant_id: str, wanted: Filter) -> Any:  # noqa: ANN401 - a SQL expression

@@ -93,10 +93,18 @@ receipts = Table(
     Column("agent_seq", BigInteger),
     Column("session_id", Text),
     Column("session_position", BigInteger),
-    Column("claim_id", Text, unique=True),
+    Column("claim_id", Text),
 )
 Index("receipts_by_agent", receipts.c.tenant_id, receipts.c.agent, receipts.c.agent_seq, unique=True)
-Index("receipts_by_session", receipts.c.session_id, receipts.c.session_position, unique=True)
+Index(
+    "receipts_by_session",
+    receipts.c.tenant_id,
+    receipts.c.session_id,
+    receipts.c.session_position,
+    unique=True,
+)
+# By the claim first: names are random, so that the tenant only settles who may use one again.
+Index("receipts_by_claim", receipts.c.claim_id, receipts.c.tenant_id, unique=True)
 Index(
     "receipts_of_governance",
     receipts.c.tenant_id,
@@ -127,6 +135,7 @@ versions = Table("schema_version", metadata, Column("version", Integer, primary_
 
 _instances = MIRRORS[rows.InstanceRow].table
 Index("instances_by_agent", _instances.c.tenant_id, _instances.c.agent, _instances.c.stopped_ms)
+Index("instances_by_dispatch", _instances.c.tenant_id, _instances.c.dispatch_id)
 Index(
     "instances_live",
     _instances.c.tenant_id,

@@ -38,8 +38,12 @@ class SqlStore:
             self._writing = _engine(
                 path, begin="BEGIN IMMEDIATE", setup=("PRAGMA page_size=8192", "PRAGMA journal_mode=WAL")
             )
-            with self._writing.begin() as connection:
-                prepare(connection)
+            try:
+                with self._writing.begin() as connection:
+                    prepare(connection)
+            except BaseException:
+                self._writing.dispose()
+                raise
             self._reading = _engine(path, begin="BEGIN", setup=("PRAGMA query_only=ON",))
         except DBAPIError as error:
             raise explain(error) from error

@@ -17,7 +17,9 @@ from dragons.adapters.sql.mapping import names, to_values
 from dragons.adapters.sql.reader import SqlReader
 from dragons.control import rows
 from dragons.control.ports import About, Appended, Keyring
-from dragons.core.errors import ConflictError
+from dragons.control.statements import key_holds
+from dragons.core.errors import ConflictError, StorageError
+from dragons.core.keys import KeyRole
 from dragons.core.statement import Envelope
 from dragons.core.vocabulary import Kind
 
@@ -26,6 +28,7 @@ R = TypeVar("R")
 
 _CACHE_MAX = 50_000
 _ABSENT = object()
+_ISSUER = f"{KeyRole.ISSUER.value}_"
 
 
 class Cache:
@@ -36,6 +39,7 @@ class Cache:
         self.rows: dict[tuple[object, ...], Any] = {}
         self.revoked: dict[str, set[str]] = {}
         self.figures: dict[tuple[str, ...], tuple[int, Any]] = {}
+        self.latest_ms: int | None = None
 
     def clear(self) -> None:
         """Forget everything; the next use reads the data again."""
@@ -43,6 +47,7 @@ class Cache:
         self.rows.clear()
         self.revoked.clear()
         self.figures.clear()
+        self.latest_ms = None
 
 
 class SqlTransaction(SqlReader):
@@ -55,7 +60,8 @@ class SqlTransaction(SqlReader):
         self._dirty: dict[type, dict[tuple[object, ...], object]] = {}
         self._receipts: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []
-        self._claims: set[str] = set()
+        self._claims: set[tuple[str, str]] = set()
+        self._begun: set[str] = set()
         self._now_ms = 0
         self.touched = False
         if len(cache.rows) > _CACHE_MAX:
@@ -66,8 +72,13 @@ class SqlTransaction(SqlReader):
         return self._now_ms
 
     def begin_job(self, now_ms: int) -> None:
-        """Start the next job of the group at its own time."""
-        self._now_ms = now_ms
+        """Start the next job of the group at its own time, which is never before the last receipt's.
+
+        A wall clock that was set back would let leases live again that the ledger has seen end.
+        """
+        if self._cache.latest_ms is None:
+            self._cache.latest_ms = self._connection.exec_driver_sql(_LATEST).scalar() or 0
+        self._now_ms = max(now_ms, self._cache.latest_ms)
         self.touched = False
 
     def remember(self, key: tuple[str, ...], ttl_ms: int, make: Callable[[], T]) -> T:
@@ -91,13 +102,20 @@ class SqlTransaction(SqlReader):
         claim_id: str | None = None,
     ) -> Appended:
         self.touched = True
-        appended, row, nodes = self._book(tenant_id).seal(
+        book = self._book(tenant_id)
+        self._check_key(tenant_id, book.key_id)
+        signer = statement.signatures[0].keyid
+        # A rotation carries the replaced key's signature too, and that key may have expired.
+        if signer.startswith(_ISSUER) and len(statement.signatures) == 1:
+            self._check_key(tenant_id, signer)
+        appended, row, nodes = book.seal(
             kind, statement, About() if about is None else about, self._now_ms, claim_id
         )
         self._receipts.append(row)
         self._nodes.extend(nodes)
+        self._cache.latest_ms = max(self._now_ms, self._cache.latest_ms or 0)
         if claim_id is not None:
-            self._claims.add(claim_id)
+            self._claims.add((tenant_id, claim_id))
         return appended
 
     def tree_size(self, tenant_id: str) -> int:
@@ -109,7 +127,21 @@ class SqlTransaction(SqlReader):
             self._sync()
             book = Book(self._connection, tenant_id, self._keyring.ledger(tenant_id))
             self._cache.books[tenant_id] = book
+        if tenant_id not in self._begun:
+            # Asked once a transaction, so that a rotated key takes over without a restart.
+            book.begin(self._keyring.ledger(tenant_id))
+            self._begun.add(tenant_id)
         return book
+
+    def _check_key(self, tenant_id: str, key_id: str) -> None:
+        # What such a key signed no verifier would accept, so it does not get into the ledger.
+        row = self.key(tenant_id, key_id)
+        if row is None or not key_holds(row, self._now_ms):
+            raise StorageError(
+                "signing_key_invalid",
+                f"The control plane's key {key_id} is not on the record, revoked or expired.",
+                fix="Rotate it first: `dragons keys rotate`.",
+            )
 
     def _sync(self) -> None:
         for row, pending in self._dirty.items():
@@ -143,6 +175,10 @@ class SqlTransaction(SqlReader):
             if found is not None:
                 self._cache.rows[place] = found
         return found  # type: ignore[no-any-return]
+
+    def key(self, tenant_id: str, key_id: str) -> rows.KeyRow | None:
+        read = super().key
+        return self._cached(rows.KeyRow, (tenant_id, key_id), lambda: read(tenant_id, key_id))
 
     def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
         read = super().instance
@@ -178,10 +214,10 @@ class SqlTransaction(SqlReader):
         return next((entry for entry in entries if entry in revoked), None)
 
     def receipt_by_claim(self, tenant_id: str, claim_id: str) -> rows.ReceiptRow | None:
-        if claim_id not in self._claims:
+        if (tenant_id, claim_id) not in self._claims:
             # Straight to the driver: this runs once a claim, and SQLAlchemy costs ten times the query.
             driver = self._connection.connection.driver_connection
-            if driver is None or driver.execute(_CLAIM_KNOWN, (claim_id,)).fetchone() is None:
+            if driver is None or driver.execute(_CLAIM_KNOWN, (claim_id, tenant_id)).fetchone() is None:
                 return None
         return super().receipt_by_claim(tenant_id, claim_id)
 
@@ -313,4 +349,8 @@ _INSERT_RECEIPT = _insert_text("receipts", [column.name for column in schema.rec
 _INSERT_NODE = _insert_text("ledger_nodes", [column.name for column in schema.nodes.columns])
 _INSERT_EPOCH = _insert_text("dispatches", ["tenant_id", "dispatch_id", "epoch"])
 _RAISE_EPOCH = "UPDATE dispatches SET epoch = ? WHERE tenant_id = ? AND dispatch_id = ? AND epoch = ?"
-_CLAIM_KNOWN = "SELECT 1 FROM receipts WHERE claim_id = ?"
+_CLAIM_KNOWN = "SELECT 1 FROM receipts WHERE claim_id = ? AND tenant_id = ?"
+_LATEST = (
+    "SELECT max((SELECT issued_ms FROM receipts WHERE receipts.tenant_id = tenants.tenant_id "
+    "ORDER BY seq DESC LIMIT 1)) FROM tenants"
+)

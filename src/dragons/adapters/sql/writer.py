@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from dragons.adapters.sql.transaction import Cache, SqlTransaction
 from dragons.control.ports import Keyring, Transaction
@@ -49,6 +49,7 @@ class Writer:
         self._seen_version = -1
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         self._expected = 0
         self._thread = threading.Thread(target=self._loop, name="dragons-writer", daemon=True)
         self._thread.start()
@@ -56,19 +57,22 @@ class Writer:
     def submit(self, run: Callable[[Transaction], Any]) -> Future[Any]:
         """Queue a job; its future resolves when the job's writes are durable."""
         future: Future[Any] = Future()
-        if self._closed:
-            raise StorageError("store_closed", "The store is closed.")
         if self._jobs.qsize() >= QUEUE_MAX:
             raise StorageError("store_busy", "Too many writes wait.", fix="Try again in a moment.")
-        self._jobs.put(_Job(run, future))
+        # Under the lock, or a job could be queued behind the end and never be answered.
+        with self._closing:
+            if self._closed:
+                raise StorageError("store_closed", "The store is closed.")
+            self._jobs.put(_Job(run, future))
         return future
 
     def close(self) -> None:
         """Finish the queued jobs and stop."""
-        if not self._closed:
-            self._closed = True
-            self._jobs.put(None)
-            self._thread.join()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
 
     def _loop(self) -> None:
         with self._engine.connect() as connection:
@@ -76,8 +80,11 @@ class Writer:
                 first = self._jobs.get()
                 if first is None:
                     return
-                group, stop = self._gather(first)
-                self._run(connection, group)
+                gathered, stop = self._gather(first)
+                # From here on a caller can't cancel: its job may be committed. Who did before is left out.
+                group = [job for job in gathered if job.future.set_running_or_notify_cancel()]
+                if group:
+                    self._run(connection, group)
                 self._expected = len(group) + self._jobs.qsize()
                 if stop:
                     return
@@ -103,12 +110,13 @@ class Writer:
         try:
             answers = self._commit(connection, group)
         except _Spoiled:
-            if len(group) == 1:
-                return
-            for job in group:
-                self._run(connection, [job])
+            if len(group) > 1:
+                self._run_singly(connection, group)
             return
         except BaseException as error:  # noqa: BLE001 - whatever it is, every waiting caller hears of it
+            if len(group) > 1 and not _is_of_the_store(error):
+                self._run_singly(connection, group)
+                return
             failure = explain(error)
             for job in group:
                 if not job.future.done():
@@ -119,6 +127,10 @@ class Writer:
                 job.future.set_exception(failed)
             else:
                 job.future.set_result(value)
+
+    def _run_singly(self, connection: Connection, group: list[_Job]) -> None:
+        for job in group:
+            self._run(connection, [job])
 
     def _commit(self, connection: Connection, group: list[_Job]) -> list[tuple[Any, BaseException | None]]:
         answers: list[tuple[Any, BaseException | None]] = []
@@ -151,6 +163,13 @@ class Writer:
         if version != self._seen_version:
             self._cache.clear()
             self._seen_version = int(version or 0)
+
+
+def _is_of_the_store(error: BaseException) -> bool:
+    """True when a group failed for a reason that is no single job's: the disk, a lock, damage."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, OperationalError) or type(error) is DatabaseError
+    return isinstance(error, StorageError)
 
 
 def explain(error: BaseException) -> BaseException:

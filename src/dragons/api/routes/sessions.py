@@ -24,7 +24,8 @@ async def open_one(call: Call[Statement]) -> SessionOpened:
 async def close(call: Call[Statement]) -> Recorded:
     """End a session; after its lease's end this is still accepted, marked late."""
     statement = call.input.statement
-    return recorded(await call.write(lambda tx: close_session(tx, call.caller, statement)))
+    issuer = call.backend.keyring.issuer(call.caller.tenant_id)
+    return recorded(await call.write(lambda tx: close_session(tx, issuer, call.caller, statement)))
 
 
 async def list_sessions(call: Call[SessionQuery]) -> Sessions:

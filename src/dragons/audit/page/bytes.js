@@ -54,7 +54,9 @@ export function fromBase64(text) {
   return bytes;
 }
 
-export function concat(...parts) {
+export const concat = (...parts) => joined(parts);
+
+export function joined(parts) {
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -21,7 +21,7 @@ export function readDocument(name, bytes) {
 /** The list of documents `name` in `bytes`, equally strict. */
 export function readDocuments(name, bytes) {
   const [text, value] = parse(bytes);
-  if (!Array.isArray(value)) throw malformed("not a list");
+  if (!Array.isArray(value)) throw notDocument("not a list");
   const documents = value.map((one) => readStruct(name, one));
   if (JSON.stringify(value) !== text) throw notCanonical(name);
   return documents;
@@ -32,17 +32,17 @@ function parse(bytes) {
     const text = textOf(bytes);
     return [text, JSON.parse(text)];
   } catch {
-    throw malformed("not JSON");
+    throw notDocument("not JSON");
   }
 }
 
 function readStruct(name, value) {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) throw malformed(`${name} is no object`);
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw notDocument(`${name} is no object`);
   const fields = FORMATS.documents[name];
   const document = { [NAME]: name };
   let before = "";
   for (const key of Object.keys(value)) {
-    if (!Object.hasOwn(fields, key)) throw malformed(`${name} has an unknown field`);
+    if (!Object.hasOwn(fields, key)) throw notDocument(`${name} has an unknown field`);
     if (key <= before) throw notCanonical(name);
     before = key;
     document[key] = readValue(fields[key], value[key]);
@@ -51,7 +51,7 @@ function readStruct(name, value) {
   }
   for (const [key, field] of Object.entries(fields)) {
     if (Object.hasOwn(value, key)) continue;
-    if (!field.optional) throw malformed(`${name} has no ${key}`);
+    if (!field.optional) throw notDocument(`${name} has no ${key}`);
     document[key] = field.omitted === "empty" ? [] : undefined;
   }
   return document;
@@ -122,10 +122,10 @@ function checkLength(type, length) {
 }
 
 function refuse(why) {
-  throw malformed(why);
+  throw notDocument(why);
 }
 
-const malformed = (why) => new Refused("document_malformed", `Not a valid document: ${why}.`);
+const notDocument = (why) => new Refused("document_malformed", `Not a valid document: ${why}.`);
 const notCanonical = (name) => new Refused("not_canonical", `The ${name} is not in RFC 8785 form.`);
 
 const TIME = /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.([0-9]{3})Z$/;

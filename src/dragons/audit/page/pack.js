@@ -10,6 +10,9 @@ import { readDirectory, readEntry } from "./zip.js";
 
 const { files: FILES, limits: LIMITS } = FORMATS;
 const NEWLINE = 0x0a;
+const CHUNK_BYTES = 1 << 16;
+// Above this many lines a page would keep more than it gains by not reading a line twice.
+const LINES_KEPT_MAX = 60_000;
 
 /** The pack in the bytes of a ZIP file; Refused when it is no pack. */
 export async function openZip(bytes) {
@@ -54,15 +57,14 @@ function find(entries, name) {
 /** Lines without their newlines, and what is wrong after the last of them. */
 function linesOf(entries, name) {
   const { bytes, error } = find(entries, name);
-  const chunk = LIMITS.chunk_bytes;
   // A damaged entry is read as `dragons verify` reads it: by whole chunks, up to the damage.
-  const end = error ? Math.floor(bytes.length / chunk) * chunk : bytes.length;
+  const end = error ? Math.max(0, Math.ceil(bytes.length / CHUNK_BYTES) - 1) * CHUNK_BYTES : bytes.length;
   const lines = [];
   let start = 0;
   while (start < end) {
     const at = bytes.indexOf(NEWLINE, start);
     const stop = at < 0 || at >= end ? end : at;
-    const read = stop === end ? end : Math.floor(stop / chunk) * chunk;
+    const read = stop === end ? end : Math.floor(stop / CHUNK_BYTES) * CHUNK_BYTES;
     if (read - start > LIMITS.line_bytes_max) {
       return { lines, error: new Refused("pack_too_large", `${name} has a line that is too long.`) };
     }
@@ -88,6 +90,9 @@ export function parseLine(bytes) {
 const RECORD_START = '{"record":'.length;
 const RECORD_END = { true: ',"selected":true}'.length, false: ',"selected":false}'.length };
 const prepared = new WeakMap();
+
+/** How to prepare the lines of a pack: remembered, so that a second verification is quick, or not. */
+export const preparing = (lines) => (lines.length > LINES_KEPT_MAX ? prepare : prepareLine);
 
 /** A line with the hashes that depend on nothing else. `refused` is why it is no line. */
 export function prepareLine(bytes) {

@@ -3,6 +3,8 @@
 import { fault } from "./verdicts.js";
 
 const NEEDS = { ledger: [], session: ["session_id"], agent: ["agent"], window: ["since", "until"] };
+const NEVER = "~";
+const NOT_COUNTED = "it belongs to the selection but is not counted in it";
 
 /** The agent's name in `reconciler@v7`. */
 export const agentOf = (name) => name.split("@", 1)[0];
@@ -10,7 +12,10 @@ export const agentOf = (name) => name.split("@", 1)[0];
 function selects(selection, header) {
   if (selection.kind === "session") return header.session_id === selection.session_id;
   if (selection.kind === "agent") return header.agent !== undefined && agentOf(header.agent) === selection.agent;
-  if (selection.kind === "window") return selection.since <= header.issued_at && header.issued_at < selection.until;
+  if (selection.kind === "window") {
+    // Without its bounds, which is a fault of its own, a window is open at its end and has no beginning.
+    return (selection.since ?? NEVER) <= header.issued_at && header.issued_at < (selection.until ?? NEVER);
+  }
   return true;
 }
 
@@ -43,17 +48,14 @@ export class SelectionCheck {
 
   /** The next receipt; `previous` is the seq of the pack's receipt before it. */
   follow(header, index, previous, selected) {
-    const seq = header.seq;
-    if (selected !== selects(this.selection, header)) {
-      return selected
-        ? fault("receipt_foreign", "it does not belong to the selection", index, seq)
-        : fault("receipt_missing", "it belongs to the selection but is not counted in it", index, seq);
-    }
-    if (!selected) return null;
-    const first = this.selected === 0;
-    this.selected += 1;
+    const { seq } = header;
+    const outside = this.all ? null : this.#foreign(header, index, previous, selected);
+    if (outside) return outside;
+    if (!selected) return this.all ? fault("receipt_missing", NOT_COUNTED, index, seq) : null;
     const position = positionOf(this.selection, header);
+    const first = this.selected === 0;
     const expected = this.next;
+    this.selected += 1;
     this.next = (position ?? expected) + 1;
     this.lastSeq = seq;
     if (position !== expected) {
@@ -65,10 +67,17 @@ export class SelectionCheck {
     return null;
   }
 
-  /** The receipt after a window's last: it shows that the window was not cut short. */
-  followEdge(header, index, previous) {
-    if (!this.window || previous !== this.lastSeq || header.seq === previous + 1) return null;
-    return fault("window_edge", `receipt ${previous + 1}, after the window, is not shown`, index, header.seq);
+  #foreign(header, index, previous, selected) {
+    const { seq } = header;
+    // The receipt after a window's last shows that the window was not cut short.
+    const isEdge = this.window && !selected && this.lastSeq >= 0 && previous === this.lastSeq;
+    if (isEdge && seq !== previous + 1) {
+      return fault("window_edge", `receipt ${previous + 1}, after the window, is not shown`, index, seq);
+    }
+    if (selected === selects(this.selection, header)) return null;
+    return selected
+      ? fault("receipt_foreign", "it does not belong to the selection", index, seq)
+      : fault("receipt_missing", NOT_COUNTED, index, seq);
   }
 
   /** What is missing when the lines have ended; `lastSeq` is that of the last receipt. */

@@ -1,0 +1,1 @@
+"""The benchmark suite: `python -m bench`, as `make bench` runs it."""

@@ -1,0 +1,115 @@
+"""What a measurement finds: lines that compare our work with a limit or a peer of the same run, and details.
+
+A line without a target informs only: the two sides don't do the same work, and `of` and `against` say
+what each does. Never holds a figure that was not measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison. `ratio` is ours to theirs; `at_most` says that the target is an upper bound."""
+
+    name: str
+    of: str
+    ours: float
+    unit: str
+    against: str = ""
+    theirs: float | None = None
+    ratio: float | None = None
+    target: float | None = None
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None where there is none."""
+        if self.target is None:
+            return None
+        value = self.ours if self.ratio is None else self.ratio
+        return value <= self.target if self.at_most else value >= self.target
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """A figure beside the lines, with what it is of."""
+
+    name: str
+    value: float
+    unit: str
+    of: str = ""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What one measurement found; `missing` says why it found nothing."""
+
+    lines: Sequence[Line] = ()
+    details: Sequence[Detail] = ()
+    missing: str = ""
+
+    @property
+    def met(self) -> bool:
+        """No target was missed and nothing is missing."""
+        return not self.missing and all(line.met is not False for line in self.lines)
+
+
+class Pair(NamedTuple):
+    """Medians of rounds that alternate; the ratio is that of ours to theirs within each round."""
+
+    theirs: float
+    ours: float
+    ratio: float
+
+
+def alternate(rounds: int, theirs: Callable[[], float], ours: Callable[[], float]) -> Pair:
+    """Measure `theirs` and `ours` in turn: whatever else the machine does, it does to both."""
+    found = [(theirs(), ours()) for _ in range(rounds)]
+    return Pair(
+        median(one for one, _ in found),
+        median(other for _, other in found),
+        median(other / one for one, other in found),
+    )
+
+
+def rate(work: Callable[[], object], count: int) -> float:
+    """Operations a second, when one call of `work` does `count` of them."""
+    begin = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - begin)
+
+
+def each(call: Callable[[int], object], count: int) -> float:
+    """Calls of `call` a second over `count` calls, which get their number."""
+
+    def work() -> None:
+        for number in range(count):
+            call(number)
+
+    return rate(work, count)
+
+
+def compare(
+    name: str,
+    pair: Pair,
+    *,
+    of: str,
+    against: str,
+    target: float | None = 1.0,
+    unit: str = "/s",
+) -> Line:
+    """A line of rates; a peer is to be met or exceeded at the same work unless `target` says otherwise."""
+    return Line(
+        name=name, of=of, ours=pair.ours, unit=unit, against=against, theirs=pair.theirs, ratio=pair.ratio,
+        target=target,
+    )  # fmt: skip
+
+
+def spread(count: int, among: int) -> Iterator[int]:
+    """`count` places among `among`, evenly mixed and the same in every run."""
+    step = 7_919
+    return ((number * step) % among for number in range(count))

@@ -1,0 +1,124 @@
+"""Durable receipts a second over HTTP, against the same server answering an authenticated no-op.
+
+The server is `dragons up` on a home of its own. 32 clients on keep-alive connections send one claim a
+request, each with workload token and proof of possession; `POST /v1/ping` is authenticated in the same
+way and does nothing, so the ratio is what appending costs beside what any request costs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dragons.core.canonical import encode
+
+from bench.figures import Detail, Found, Line, alternate
+from bench.load import PING, RECEIPTS, Client, Clients, Done, Order
+from bench.plane import Plane, make
+from bench.sizes import Sizes
+
+TARGET = 0.4
+STOP_SECONDS = 30
+
+
+class Generator:
+    """The load generator's process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], clients: Clients) -> None:
+        self._process = process
+        self._say(clients)
+
+    def send(self, path: str, each: int) -> Done:
+        """Have every client send `each` requests to `path`."""
+        self._say(Order(path, each))
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the load generator ended; what it said is above"
+        return msgspec.json.decode(line, type=Done)
+
+    def _say(self, what: msgspec.Struct) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(what) + b"\n")
+        self._process.stdin.flush()
+
+
+def measure(sizes: Sizes) -> Found:
+    """The rate of receipts beside that of pings, and how long one takes."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        plane = make(Path(folder), sizes.http_clients)
+        plane.store.close()
+        with serving(plane.settings.home) as (host, port):
+            clients = Clients(host, port, [_client(plane, n) for n in range(sizes.http_clients)])
+            with started([sys.executable, "-m", "bench.load"], dict(os.environ)) as process:
+                return _compare(Generator(process, clients), sizes)
+
+
+def _compare(generator: Generator, sizes: Sizes) -> Found:
+    done: dict[str, list[Done]] = {PING: [], RECEIPTS: []}
+
+    def go(path: str) -> float:
+        one = generator.send(path, sizes.http_requests_each)
+        assert one.count == sizes.http_clients * sizes.http_requests_each
+        done[path].append(one)
+        return one.count / one.seconds
+
+    for path in done:
+        generator.send(path, 1)
+    pair = alternate(sizes.rounds, lambda: go(PING), lambda: go(RECEIPTS))
+    line = Line(
+        name="durable receipts, over HTTP",
+        of=f"{sizes.http_clients} clients, one claim a request, token and proof of possession",
+        ours=pair.ours, unit="/s", against="POST /v1/ping with the same authentication",
+        theirs=pair.theirs, ratio=pair.ratio, target=TARGET,
+    )  # fmt: skip
+    return Found([line], [
+        Detail(f"{path}, {name}", median(getattr(one, field) for one in all_of), "ms", "latency at this load")
+        for path, all_of in done.items()
+        for name, field in (("median", "p50_ms"), ("99 %", "p99_ms"))
+    ])  # fmt: skip
+
+
+def _client(plane: Plane, number: int) -> Client:
+    worker = plane.workers[number]
+    stating = worker.stating
+    return Client(worker.token, stating.signer.seed(), encode(stating.lease), worker.session_id)
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[tuple[str, int]]:
+    """`dragons up` on `home`; its host and port."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DRAGONS_")}
+    command = [sys.executable, "-m", "dragons.cli", "up", "--port", "0", "-o", "json"]
+    with started(command, own | {"DRAGONS_HOME": str(home), "DRAGONS_LOG_LEVEL": "warning"}) as server:
+        assert server.stdout is not None
+        ready = server.stdout.readline()
+        assert ready, "the control plane did not start; what it said is above"
+        url = urlsplit(msgspec.json.decode(ready)["url"])
+        assert url.hostname is not None
+        assert url.port is not None
+        yield url.hostname, url.port
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours with pipes; it has ended when this ends."""
+    with subprocess.Popen(  # noqa: S603 - our own programs
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,82 @@
+// Governance statements in ledger order: whose signature each needs, and what it changes.
+// What is wrong comes as [question, code, detail], null when nothing is.
+
+import { bodyOf, isSignedBy } from "./envelope.js";
+import { isA, nameOf } from "./documents.js";
+import { judgeClaim, judgeClosing, judgeSession } from "./claims.js";
+import { Mandate } from "./mandate.js";
+import { Trust, isBy } from "./trust.js";
+
+/** Trust and mandate together, fed receipt by receipt. */
+export class Governance {
+  constructor(pinned) {
+    this.trust = new Trust(pinned);
+    this.mandate = new Mandate();
+  }
+
+  /** Check who signed a governance statement and let it take effect. */
+  async admit(envelope, header, body, role) {
+    if (role === "root") return this.#byRoot(envelope, header);
+    const entry = this.trust.signer(envelope, role, header.issued_at);
+    if (typeof entry === "string") return ["signer", "statement_signer", entry];
+    if (!(await isBy(envelope, entry))) {
+      return ["signer", "signature_invalid", "the statement's signature does not hold"];
+    }
+    return ofAuthority(await this.#takeEffect(body, envelope, header));
+  }
+
+  /** What an instance's statement under `lease` lacks in authority; its signer has been looked at. */
+  async judge(lease, header, body, envelope) {
+    if (isA(body, "Claim")) return ofAuthority(judgeClaim(this.mandate, lease, header, body));
+    if (isA(body, "Session")) return ofAuthority(judgeSession(this.mandate, lease, header, body));
+    if (isA(body, "Closing")) return ofAuthority(judgeClosing(this.mandate, lease, header, body));
+    if (!(await isSignedBy(envelope, lease.keyId, lease.key))) {
+      return ["signer", "signature_invalid", "the instance's signature does not hold"];
+    }
+    if (isA(body, "Delegation")) {
+      return ofAuthority(await this.mandate.admitDelegation(body, envelope, header));
+    }
+    if (isA(body, "Release")) {
+      if (body.instance_id !== lease.body.instance_id) {
+        return ["authority", "instance_mismatch", "the release names another instance"];
+      }
+      lease.releasedAt ||= header.issued_at;
+    }
+    return null;
+  }
+
+  async #byRoot(envelope, header) {
+    let wrong;
+    if (header.kind === "key.registered") {
+      wrong = await this.trust.admitKey(envelope);
+    } else {
+      wrong = await this.trust.admitRevocation(envelope, header.issued_at);
+      const ended = () => bodyOf(envelope, "key-revocation", "KeyRevocation").key_id;
+      if (wrong === null) this.mandate.revoke(`operator:${ended()}`, header.issued_at);
+    }
+    return wrong === null ? null : ["signer", "key_untrusted", wrong];
+  }
+
+  #takeEffect(body, envelope, header) {
+    const { mandate } = this;
+    const at = header.issued_at;
+    const effects = {
+      Lease: () => mandate.admitLease(body, envelope, at),
+      Dock: () => mandate.admitDock(body, envelope),
+      Revocation: () => mandate.revoke(`${body.kind}:${body.target}`, at),
+      Catalogue: () => mandate.admitCatalogue(body),
+      Registration: () => mandate.admitRegistration(body, envelope),
+      Activation: () => mandate.admitActivation(body),
+      Transition: () => mandate.admitTransition(body, at),
+      Decision: () => mandate.admitDecision(body, header),
+      Abandonment: () => (mandate.decisions.delete(body.decision_id), null),
+    };
+    return effects[nameOf(body)]?.() ?? null;
+  }
+}
+
+function ofAuthority(wrong) {
+  if (wrong === null) return null;
+  const at = wrong.indexOf(": ");
+  return at < 0 ? ["authority", wrong, ""] : ["authority", wrong.slice(0, at), wrong.slice(at + 2)];
+}

@@ -1,0 +1,224 @@
+// Authority as the ledger tells it: docks, leases and revocations in order, and who may claim what.
+// Every answer is null, or `code: detail`.
+
+import { beyond } from "./bytes.js";
+import { parseTime } from "./documents.js";
+import { sha256Hex } from "./keys.js";
+import { HeldLease, REASON, changedByRenewal, plain, refuseOutsideDock, refuseOutsideParent } from "./leases.js";
+
+const ENDED_STATES = new Map(Object.entries(FORMATS.ended_states));
+
+export class Mandate {
+  docks = new Map();
+  leases = new Map();
+  delegations = new Map();
+  revoked = new Map();
+  manifests = new Map();
+  active = new Map();
+  catalogue = new Map();
+  epochs = new Map();
+  halted = new Map();
+  decisions = new Map();
+
+  // --- governance ------------------------------------------------------------------------------
+
+  admitCatalogue(body) {
+    this.catalogue = body.capabilities;
+    return null;
+  }
+
+  /** The manifest's hash is over its canonical JSON, which stands as it is inside of the statement's. */
+  async admitRegistration(body, envelope) {
+    if ((await manifestHash(envelope)) !== body.manifest_hash) {
+      return `${REASON.MANIFEST_MISMATCH}: the manifest_hash is not the hash of the manifest`;
+    }
+    const known = this.manifests.get(body.manifest_hash);
+    if (known) return `${REASON.MANIFEST_MISMATCH}: the manifest is version ${known.version} already`;
+    this.manifests.set(body.manifest_hash, body);
+    return null;
+  }
+
+  admitActivation(body) {
+    if (!this.#isRecorded(body)) return `${REASON.MANIFEST_UNRECORDED}: ${body.manifest_hash}`;
+    this.active.set(body.agent, body.version);
+    return null;
+  }
+
+  async admitDock(body, envelope) {
+    if (envelope.signatures[0].keyid !== body.operator) {
+      return `${REASON.DOCK_MISSING}: the dock names another operator than the one who signed it`;
+    }
+    if (this.docks.has(body.dock_id)) return `${REASON.DOCK_MISSING}: a second dock ${body.dock_id}`;
+    this.docks.set(body.dock_id, { body, digest: await sha256Hex(envelope.payload) });
+    return null;
+  }
+
+  /** `entry` is `dock:dck_…`; whatever has it on its path ends at `at`. */
+  revoke(entry, at) {
+    if (!this.revoked.has(entry)) this.revoked.set(entry, at);
+    return null;
+  }
+
+  admitTransition(body, at) {
+    const reason = ENDED_STATES.get(body.after);
+    if (reason) this.halted.set(body.instance_id, { reason, at });
+    else this.halted.delete(body.instance_id);
+    return null;
+  }
+
+  /** A parent's signed wish; that the parent signed it has been checked. */
+  async admitDelegation(body, envelope, header) {
+    const parent = this.leases.get(body.parent_lease_id);
+    if (body.parent_instance_id !== parent.body.instance_id) {
+      return `${REASON.INSTANCE_MISMATCH}: the delegation names another parent instance`;
+    }
+    const over = this.over(parent, header);
+    if (over) return `${over}: ${body.parent_lease_id}`;
+    const extra = beyond(body.scope, parent.scope, parent.body.delegate_scope);
+    if (extra.length) return `${REASON.SCOPE_EXCEEDED}: ${extra.join(", ")}`;
+    const fixed = body.scope.find((name) => !this.catalogue.get(name)?.delegable);
+    if (fixed !== undefined) return `${REASON.CAPABILITY_NOT_DELEGABLE}: ${fixed}`;
+    this.delegations.set(await sha256Hex(envelope.payload), body);
+    return null;
+  }
+
+  /** Take in a lease or a renewal. */
+  async admitLease(body, envelope, at) {
+    const known = this.leases.get(body.lease_id);
+    if (!known && body.serial !== 0) {
+      return `${REASON.LEASE_MISSING}: ${body.lease_id} is renewed but was never issued`;
+    }
+    const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#ancestors(body));
+    const wrong = this.#refuse(body, lease, at) ?? (known ? refuseRenewal(known, body, at) : null);
+    if (wrong) return wrong;
+    if (known) {
+      known.renew(body, lease.digest);
+      return null;
+    }
+    if (this.active.get(body.agent) !== body.version) {
+      return `${REASON.VERSION_INACTIVE}: ${lease.name} was not the active version`;
+    }
+    if (body.epoch <= (this.epochs.get(body.dispatch_id)?.epoch ?? 0)) {
+      return `${REASON.EPOCH_STALE}: epoch ${body.epoch} was dispatched before`;
+    }
+    this.epochs.set(body.dispatch_id, { epoch: body.epoch, since: at });
+    this.leases.set(body.lease_id, lease);
+    return null;
+  }
+
+  /** The control plane's own check of one action. */
+  admitDecision(body, header) {
+    const lease = this.leases.get(body.lease_id);
+    if (!lease) return `${REASON.LEASE_MISSING}: ${body.lease_id}`;
+    const wrong = this.mismatch(header, lease, body.instance_id, body.epoch);
+    if (wrong) return wrong;
+    const over = this.over(lease, header);
+    if (over) return `${over}: an action was authorized under ${body.lease_id}`;
+    if (!lease.scope.has(body.action)) return `${REASON.CAPABILITY_NOT_LEASED}: ${body.action}`;
+    this.decisions.set(body.decision_id, body);
+    return null;
+  }
+
+  // --- what work asks --------------------------------------------------------------------------
+
+  /** Why the lease had ended when this receipt was issued, null while it had not. */
+  over(lease, header) {
+    if (header.issued_at >= lease.expiresAt) return REASON.LEASE_EXPIRED;
+    if (lease.releasedAt) return REASON.LEASE_RELEASED;
+    if (lease.path.some((one) => this.revoked.has(one))) return REASON.REVOKED_LEASE;
+    if (this.epochs.get(lease.body.dispatch_id).epoch !== lease.body.epoch) return REASON.EPOCH_STALE;
+    if (header.instance_id === lease.body.instance_id) return ENDED_STATES.get(header.organism_state) ?? null;
+    return null;
+  }
+
+  /** How header, statement and lease contradict each other about who this is. */
+  mismatch(header, lease, instanceId, epoch) {
+    const { body } = lease;
+    const oneInstance = header.instance_id === instanceId && instanceId === body.instance_id;
+    if (!oneInstance || header.lease_ref !== body.lease_id) {
+      return `${REASON.INSTANCE_MISMATCH}: header, statement and lease name different instances`;
+    }
+    if (header.agent !== lease.name) {
+      return `${REASON.INSTANCE_MISMATCH}: the header names ${header.agent}, the lease ${lease.name}`;
+    }
+    if (header.manifest_hash !== body.manifest_hash) {
+      return `${REASON.MANIFEST_MISMATCH}: ${header.manifest_hash}`;
+    }
+    if (epoch !== header.epoch || header.epoch !== body.epoch) {
+      return `${REASON.EPOCH_STALE}: epoch ${epoch} under a lease of epoch ${body.epoch}`;
+    }
+    return null;
+  }
+
+  // --- whether a lease fits --------------------------------------------------------------------
+
+  #isRecorded({ manifest_hash: hash, agent, version }) {
+    const found = this.manifests.get(hash);
+    return found !== undefined && found.manifest.agent === agent && found.version === version;
+  }
+
+  #refuse(body, lease, at) {
+    const dock = this.docks.get(body.dock_id);
+    if (!dock) return `${REASON.DOCK_MISSING}: ${body.dock_id}`;
+    const outside = refuseOutsideDock(body, dock.body, dock.digest);
+    if (outside) return outside;
+    if (Math.abs(parseTime(at) - parseTime(body.issued_at)) > FORMATS.limits.issue_skew_ms_max) {
+      return `${REASON.LEASE_NOT_YET_VALID}: dated ${body.issued_at}, recorded ${at}`;
+    }
+    if (!this.#isRecorded(body)) return `${REASON.MANIFEST_UNRECORDED}: ${body.manifest_hash}`;
+    const declared = this.manifests.get(body.manifest_hash).manifest.capabilities;
+    const extra = beyond([...body.scope, ...body.delegate_scope], declared);
+    if (extra.length) return `${REASON.CAPABILITY_NOT_DECLARED}: ${extra.join(", ")}`;
+    const ended = lease.path.find((one) => this.revoked.has(one));
+    if (ended) return `revoked: ${ended}`;
+    if (body.parent_lease_id !== undefined) return this.#refuseDelegated(body);
+    return body.depth === 0 ? null : `${REASON.LEASE_MISSING}: it has a depth but no parent`;
+  }
+
+  #refuseDelegated(body) {
+    const parent = this.leases.get(body.parent_lease_id);
+    if (!parent) return `${REASON.LEASE_MISSING}: the parent ${body.parent_lease_id} is unknown`;
+    // A renewal goes on citing the parent statement that the lease was issued under.
+    const outside = refuseOutsideParent(body, parent.body, body.serial === 0 ? parent.digest : body.parent_hash);
+    if (outside) return outside;
+    if (body.issued_at >= parent.expiresAt || (parent.releasedAt && body.serial === 0)) {
+      return `${REASON.LEASE_EXPIRED}: the parent had ended`;
+    }
+    const wish = this.delegations.get(body.delegation_hash);
+    const sameNames = ["parent_lease_id", "agent", "instance_id"].every((field) => wish?.[field] === body[field]);
+    if (!wish || !sameNames || plain(wish.instance_key) !== plain(body.instance_key)) {
+      return `${REASON.LEASE_MISSING}: no delegation by the parent's holder names this instance`;
+    }
+    const extra = beyond([...body.scope, ...body.delegate_scope], wish.scope);
+    if (extra.length) return `${REASON.SCOPE_EXCEEDED}: wider than the delegation: ${extra.join(", ")}`;
+    if (body.expires_at > wish.not_after) return `${REASON.TTL_EXCEEDED}: the delegation ends at ${wish.not_after}`;
+    return null;
+  }
+
+  #ancestors(body) {
+    const found = [];
+    let parent = body.parent_lease_id;
+    while (this.leases.has(parent) && !found.includes(parent)) {
+      found.push(parent);
+      parent = this.leases.get(parent).body.parent_lease_id;
+    }
+    return found;
+  }
+}
+
+function refuseRenewal(known, body, at) {
+  const before = known.body;
+  const changed = changedByRenewal(before, body);
+  if (changed) return `${REASON.LEASE_MISSING}: a renewal changed ${changed}`;
+  if (body.serial !== before.serial + 1 || at >= known.expiresAt || known.releasedAt) {
+    return `${REASON.LEASE_EXPIRED}: a renewal follows its lease while that is valid`;
+  }
+  const extra = [...beyond(body.scope, known.scope), ...beyond(body.delegate_scope, before.delegate_scope)];
+  if (!extra.length) return null;
+  return `${REASON.SCOPE_EXCEEDED}: a renewal may not widen: ${[...new Set(extra)].sort().join(", ")}`;
+}
+
+async function manifestHash(envelope) {
+  const { manifest } = JSON.parse(new TextDecoder().decode(envelope.payload));
+  return sha256Hex(new TextEncoder().encode(JSON.stringify(manifest)));
+}
