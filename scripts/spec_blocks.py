@@ -1,4 +1,4 @@
-"""The marked blocks of the specification, written from the code that they describe.
+"""The marked blocks of the specification and of docs/operations.md, written from the code they describe.
 
 A block is `<!-- KIND: NAME -->` … `<!-- end -->`. Types, limits and presence come from the documents'
 own annotations, meanings from `scripts/spec_fields.yaml`; a field without a meaning, or a meaning
@@ -29,6 +29,7 @@ from dragons.evidence import payload, receipt
 from dragons.identity import manifest, measure, records, tokens
 from dragons.liveness import heartbeat
 from dragons.liveness.organism import TRANSITIONS
+from dragons.settings import Settings
 from scripts.spec_examples import EXAMPLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +54,7 @@ class Meanings:
         found: dict[str, Any] = yaml.safe_load(MEANINGS.read_text("utf-8"))
         self.reasons: dict[str, str] = found.pop("reasons")
         self.states: dict[str, str] = found.pop("states")
+        self.settings: dict[str, str] = found.pop("settings")
         self.shared: dict[str, Any] = found.pop("shared")
         self.documents: dict[str, dict[str, Any]] = found
 
@@ -187,6 +189,18 @@ def organism(_: str, meanings: Meanings) -> str:
     return "\n".join([*rows, "", *lines, "```"])
 
 
+def settings(_: str, meanings: Meanings) -> str:
+    """The table of the server's settings."""
+    fields_of = Settings.model_fields
+    if set(fields_of) != set(meanings.settings):
+        raise ValueError(f"settings and their meanings differ: {set(fields_of) ^ set(meanings.settings)}")
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in fields_of.items():
+        default = "none" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `DRAGONS_{name.upper()}` | {default} | {meanings.settings[name]} |")
+    return "\n".join(rows)
+
+
 def example(name: str, _: Meanings) -> str:
     """One example, computed by the code."""
     text = msgspec.json.format(msgspec.json.encode(EXAMPLES[name]()), indent=2).decode()
@@ -194,7 +208,13 @@ def example(name: str, _: Meanings) -> str:
 
 
 MAKERS = {
-    "fields": fields, "kinds": kinds, "copies": copies, "reasons": reasons, "organism": organism, "example": example,
+    "fields": fields,
+    "kinds": kinds,
+    "copies": copies,
+    "reasons": reasons,
+    "organism": organism,
+    "settings": settings,
+    "example": example,
 }  # fmt: skip
 
 
@@ -230,7 +250,8 @@ def unused_meanings(texts: list[str], meanings: Meanings) -> list[str]:
 def stale(root: Path = ROOT) -> dict[Path, str]:
     """Pages whose blocks are out of date, with what they should say."""
     meanings = Meanings()
-    pages = {path: path.read_text("utf-8") for path in sorted((root / "spec").glob("*.md"))}
+    places = [*sorted((root / "spec").glob("*.md")), root / "docs" / "operations.md"]
+    pages = {path: path.read_text("utf-8") for path in places}
     made = {path: filled(text, meanings) for path, text in pages.items()}
     if wrong := unused_meanings(list(pages.values()), meanings):
         raise ValueError(f"{MEANINGS.name} describes what is not there: {wrong}")

@@ -22,7 +22,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from dragons.adapters.keyfiles import FOLDER_MODE, FileKeyring, read_secret, write_key, write_secret
+from dragons.adapters.keyfiles import FileKeyring, make_folder, read_secret, write_key, write_secret
 from dragons.adapters.sql.store import SqlStore
 from dragons.api.app import create_app
 from dragons.api.authentication import new_api_token
@@ -79,7 +79,7 @@ def build_keyring(settings: Settings) -> FileKeyring:
 
 def build_store(settings: Settings, clock: Clock | None = None) -> SqlStore:
     """The store of a home, made when it is not there yet."""
-    settings.database.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(settings.database.parent)
     return SqlStore(settings.database, build_keyring(settings), clock or SteadyClock(SystemClock()))
 
 
@@ -108,14 +108,14 @@ def create_home(
     leftover = [name for name in ("control", "operator") if (home / name).exists()]
     if leftover:
         raise _half_made(home, f"there is {' and '.join(leftover)} but no {CONFIG_FILE}")
-    home.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(home)
     clock = SystemClock()
     store = build_store(settings, clock)
     try:
         made = add_tenant(settings, store, Names(tenant_name, operator_name), clock, passphrase)
     finally:
         store.close()
-    settings.tenant_folder(made.tenant_id).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(settings.tenant_folder(made.tenant_id))
     # Last of all: a home without it is not finished.
     config = Config(url=settings.url, tenant_id=made.tenant_id, root_fingerprint=made.root_fingerprint)
     write_secret(settings.config, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")

@@ -73,28 +73,21 @@ DAY_MS = 24 * 3600 * 1000
 
 
 class ShiftedClock:
-    """The system's clocks, and a test may move them; CLOCK_BOOTTIME only forward, as it is."""
+    """The system's clocks, which a test may move on. Never back: a control plane does not follow."""
 
     def __init__(self) -> None:
         self._system = SystemClock()
-        self._wall_ms = 0
-        self._boot_ms = 0
+        self._shift_ms = 0
 
-    @property
-    def shift_ms(self) -> int:
-        """How far the wall clock was moved."""
-        return self._wall_ms
-
-    @shift_ms.setter
-    def shift_ms(self, value: int) -> None:
-        self._boot_ms += max(0, value - self._wall_ms)
-        self._wall_ms = value
+    def advance(self, ms: int) -> None:
+        """Let `ms` milliseconds have passed."""
+        self._shift_ms += ms
 
     def now_ms(self) -> int:
-        return self._system.now_ms() + self._wall_ms
+        return self._system.now_ms() + self._shift_ms
 
     def boot_ms(self) -> int:
-        return self._system.boot_ms() + self._boot_ms
+        return self._system.boot_ms() + self._shift_ms
 
 
 @dataclass

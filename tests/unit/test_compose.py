@@ -174,7 +174,7 @@ def test_one_tenants_broken_sweep_is_not_the_others(settings: Settings) -> None:
             compose.add_tenant(settings, backend.store, compose.Names(name, "Ada"), clock)
             for name in ("acme", "globex", "initech")
         ]
-        shutil.rmtree(settings.home / "control" / "keys" / sorted(one.tenant_id for one in made)[0])
+        shutil.rmtree(settings.home / "control" / "keys" / min(one.tenant_id for one in made))
         for one in made:
             await backend.write(lambda tx, one=one: tx.put_checkpoint(one.tenant_id, 1, "old"))
         compose.configure_logging(settings)

@@ -73,7 +73,7 @@ def write_secret(path: Path, data: bytes) -> None:
     """A new file that only its owner reads, durable and complete; ConflictError when it exists."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -97,6 +97,14 @@ def write_secret(path: Path, data: bytes) -> None:
         ) from error
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """The folder and all above it that are missing, for their owner only."""
+    # `mkdir(parents=True)` would give the mode to the last one alone.
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def read_secret(path: Path) -> bytes:

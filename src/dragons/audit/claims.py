@@ -5,6 +5,8 @@ Every answer is None, or `code: detail`. Whether the signatures hold is somebody
 
 from __future__ import annotations
 
+import msgspec
+
 from dragons.audit.leases import HeldLease
 from dragons.audit.mandate import Mandate
 from dragons.core.vocabulary import Outcome, Reason
@@ -15,9 +17,9 @@ def judge_claim(mandate: Mandate, lease: HeldLease, header: Header, claim: Claim
     """Why this work had no authority when it began, None when it had."""
     if wrong := mandate.mismatch(header, lease, claim.instance_id, claim.epoch):
         return wrong
-    if wrong := _judge_late(mandate, lease, header):
+    if (wrong := _judge_late(mandate, lease, header)) is not None:
         return wrong
-    decided = _settle(mandate, claim)
+    decided = claim.decision_id is not msgspec.UNSET and _settle(mandate, claim, claim.decision_id)
     if claim.outcome is Outcome.DENIED:
         return None
     if claim.outcome is Outcome.ABANDONED:
@@ -83,16 +85,14 @@ def _judge_revoked(mandate: Mandate, lease: HeldLease, started: str) -> str | No
     return None
 
 
-def _settle(mandate: Mandate, claim: Claim) -> bool:
+def _settle(mandate: Mandate, claim: Claim, decision_id: str) -> bool:
     """True when the control plane authorized exactly this action; a decision counts once."""
-    if not isinstance(claim.decision_id, str):
-        return False
-    decision = mandate.decisions.get(claim.decision_id)
+    decision = mandate.decisions.get(decision_id)
     if decision is None or (decision.action, decision.instance_id, decision.session_id) != (
         claim.action,
         claim.instance_id,
         claim.session_id,
     ):
         return False
-    del mandate.decisions[claim.decision_id]
+    del mandate.decisions[decision_id]
     return True

@@ -92,9 +92,9 @@ def _checkpoint(run: Verification, note: str, time: str, which: str) -> Checkpoi
 
 def _judge_tree(run: Verification) -> None:
     report, pack, tree = run.report, run.pack, run.tree
-    if tree.end != pack.tree_size:
+    if tree.size != pack.tree_size:
         run.fail(Question.INTEGRITY, Fault(
-            "log_truncated", f"the log ends at {tree.end} of {pack.tree_size}", report.receipts))  # fmt: skip
+            "log_truncated", f"the log ends at {tree.size} of {pack.tree_size}", report.receipts))  # fmt: skip
     elif tree.root().hex() != pack.root:
         run.fail(Question.INTEGRITY, Fault("root_mismatch", "the Merkle root is not the pack statement's"))
     end = _checkpoint(run, run.reader.head.end, pack.exported_at, "end")

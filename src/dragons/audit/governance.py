@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragons.audit.claims import judge_claim, judge_closing, judge_session
+from dragons.audit.claims import judge_closing, judge_session
 from dragons.audit.leases import HeldLease
 from dragons.audit.mandate import Mandate
 from dragons.audit.trust import Trust
@@ -15,7 +15,7 @@ from dragons.core.canonical import Document
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import Envelope, is_signed_by
 from dragons.core.vocabulary import Kind
-from dragons.evidence.receipt import Abandonment, Claim, Closing, Decision, Header, Session, Transition
+from dragons.evidence.receipt import Abandonment, Closing, Decision, Header, Session, Transition
 from dragons.identity.records import KEY_REVOCATION, Activation, KeyRevocation, Registration
 
 # The verdict, the code and the detail of something wrong.
@@ -46,12 +46,10 @@ class Governance:
     def judge(self, lease: HeldLease, header: Header, body: Document, envelope: Envelope) -> Wrong | None:
         """What an instance's statement under `lease` lacks in authority, None when nothing.
 
-        The caller has seen to it that the lease's key is the one named. Claims, sessions and
-        closings leave their signature to the caller; what changes the mandate is checked here.
+        The caller has seen to it that the lease's key is the one named, and judges claims itself.
+        Sessions and closings leave their signature to the caller; what changes the mandate is
+        checked here.
         """
-        if type(body) is Claim:
-            wrong = judge_claim(self.mandate, lease, header, body)
-            return None if wrong is None else self._authority(wrong)
         if isinstance(body, Session):
             return self._authority(judge_session(self.mandate, lease, header, body))
         if isinstance(body, Closing):

@@ -50,6 +50,16 @@ class Sessions:
         if position is msgspec.UNSET:
             return Fault("session_gap", f"{session_id} without a position", index, header.seq)
         state = self.open.get(session_id)
+        if (
+            state is not None
+            and header.kind is Kind.WORK
+            and position == state.position + 1
+            and header.session_parent == state.chain_root
+            and header.lease_ref == state.lease_id
+            and not state.abandoned
+        ):  # the usual case, and nothing but a short cut
+            state.position, state.chain_root, state.index, state.seq = position, chain_root, index, header.seq
+            return None
         fault = self._break(header, position, state, index)
         if state is None:
             if fault is None or fault.code != "session_closed":

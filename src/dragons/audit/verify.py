@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from dragons.audit.claims import judge_claim
 from dragons.audit.closing import Asked, judge_end
 from dragons.audit.copies import contradiction
 from dragons.audit.governance import Governance, Wrong
@@ -37,6 +38,7 @@ from dragons.audit.redaction import PayloadCheck
 from dragons.audit.selection import SelectionCheck
 from dragons.audit.sessions import Sessions
 from dragons.audit.signatures import Place, SignatureChecker
+from dragons.audit.tree import LogTree
 from dragons.audit.trust import check_fingerprint
 from dragons.audit.verdicts import Fault, Question, Report
 from dragons.authority.lease import Delegation
@@ -45,10 +47,9 @@ from dragons.core.clock import parse_time
 from dragons.core.errors import DragonsError, InvalidInputError
 from dragons.core.hashing import ZERO
 from dragons.core.keys import KeyRole
-from dragons.core.statement import Envelope, payload_type
+from dragons.core.statement import Envelope, pae, payload_type
 from dragons.core.vocabulary import Kind
 from dragons.evidence.checkpoint import Witness
-from dragons.evidence.merkle import Node, Range, leaf_hash
 from dragons.evidence.receipt import (
     RECEIPT,
     Abandonment,
@@ -66,6 +67,9 @@ Progress = Callable[[int], None]
 _PROGRESS_EVERY = 1_000
 _HEADER_TYPE = payload_type(RECEIPT)
 _GENESIS_TYPE = payload_type(TENANT)
+# The pre-authentication encoding of a header up to its length: the same for all of them.
+_HEADER_PAE = pae(_HEADER_TYPE, b"").removesuffix(b"0 ")
+_BY_LEDGER, _BY_INSTANCE = "the ledger's signature", "the instance's signature"
 _BY_TYPE: dict[tuple[Kind, str], StatementKind] = {
     (kind, payload_type(one.name)): one for kind, several in STATEMENTS.items() for one in several
 }
@@ -113,7 +117,7 @@ class Verification:
         self.payloads = PayloadCheck(
             reader.payload_lines(), expected=asked.payloads or not reader.head.redacted
         )
-        self.tree = Range()
+        self.tree = LogTree()
         self.checker = SignatureChecker(self._bad_signature, workers=workers)
         self.context = sha256()
         self.revocations = 0
@@ -174,7 +178,7 @@ class Verification:
         self.context.update(data + b"\n")
         for node in nodes:
             try:
-                self.tree.append_node(Node(node.level, node.index, node.hash))
+                self.tree.skip(node.level, node.index, node.hash)
             except ValueError as error:
                 self.fail(Question.INTEGRITY, Fault("gap_misplaced", str(error), index))
 
@@ -199,12 +203,10 @@ class Verification:
                 self.fail(Question.COMPLETENESS, fault)
             if header.payload_hash is not msgspec.UNSET and (fault := self.payloads.follow(header, index)):
                 self.fail(Question.REDACTION, fault)
-        body = self._statement(statement, header, index)
-        if body is not None:
-            self._follow_body(header, body, index)
+        self._statement(statement, header, index)
 
     def _chain(self, header: Header, statement: Envelope, chain_root: str, leaf: bytes, index: int) -> None:
-        seq, end = header.seq, self.tree.end
+        seq, end = header.seq, self.tree.size
         if header.tenant_id != self._tenant_id:
             self.fail(Question.INTEGRITY, Fault("tenant_mismatch", header.tenant_id, index, seq))
         elif seq != end:
@@ -214,7 +216,7 @@ class Verification:
             self.fail(Question.INTEGRITY, Fault(
                 "chain_broken", "parent_root is not the previous receipt's chain_root", index, seq))  # fmt: skip
         if seq == end:
-            self.tree.append(leaf_hash(leaf))
+            self.tree.append(leaf)
         if header.statement_hash != sha256(statement.payload).hexdigest():
             self.fail(Question.INTEGRITY, Fault(
                 "statement_altered", "statement_hash is not the statement's", index, seq))  # fmt: skip
@@ -236,19 +238,20 @@ class Verification:
         if isinstance(entry, str):
             self.fail(Question.SIGNER, Fault("ledger_key_untrusted", entry, index, header.seq))
             return
-        place = (index, header.seq, "the ledger's signature")
-        self.checker.add(place, entry.key.raw, envelope.signatures[0].sig, envelope.pae())
+        payload = envelope.payload
+        message = b"%b%d %b" % (_HEADER_PAE, len(payload), payload)
+        self.checker.add((index, header.seq, _BY_LEDGER), entry.key.raw, envelope.signatures[0].sig, message)
 
-    def _statement(self, envelope: Envelope, header: Header, index: int) -> Document | None:
+    def _statement(self, envelope: Envelope, header: Header, index: int) -> None:
         kind = _BY_TYPE.get((header.kind, envelope.payloadType))
         if kind is None:
             self.fail(Question.INTEGRITY, Fault(
                 "statement_kind", f"{header.kind} carries {envelope.payloadType[:80]}", index, header.seq))  # fmt: skip
-            return None
+            return
         body = decode(kind.document, envelope.payload)
         if body.tenant_id != self._tenant_id:  # type: ignore[attr-defined]  # every kind in STATEMENTS has one
             self.fail(Question.INTEGRITY, Fault("tenant_mismatch", "in the statement", index, header.seq))
-            return None
+            return
         if field := contradiction(header, body):
             self.fail(Question.INTEGRITY, Fault("header_contradicts", field, index, header.seq))
         if kind.signer is KeyRole.INSTANCE:
@@ -260,7 +263,7 @@ class Verification:
         if wrong is not None:
             question, code, detail = wrong
             self.fail(question, Fault(code, detail, index, header.seq))
-        return body
+        self._follow(header, body, index)
 
     def _by_instance(self, envelope: Envelope, header: Header, body: Document, index: int) -> Wrong | None:
         lease_id: str = body.lease_id if type(body) is not Delegation else body.parent_lease_id  # type: ignore[attr-defined]
@@ -271,19 +274,26 @@ class Verification:
         if len(signatures) != 1 or signatures[0].keyid != lease.key_id:
             return Question.SIGNER, "statement_signer", f"it is not signed by {lease.key_id} alone"
         self.checker.add(
-            (index, header.seq, "the instance's signature"),
+            (index, header.seq, _BY_INSTANCE),
             lease.body.instance_key,
             signatures[0].sig,
             envelope.pae(),
         )
+        if type(body) is Claim:
+            wrong = judge_claim(self.governance.mandate, lease, header, body)
+            if wrong is None:
+                return None
+            code, _, detail = wrong.partition(": ")
+            return Question.AUTHORITY, code, detail
         return self.governance.judge(lease, header, body, envelope)
 
     # --- what the body adds ------------------------------------------------------------------------
 
-    def _follow_body(self, header: Header, body: Document, index: int) -> None:
-        if isinstance(body, Claim):
-            self._times(header, body, index)
-            if isinstance(body.decision_id, str):
+    def _follow(self, header: Header, body: Document, index: int) -> None:
+        if type(body) is Claim:
+            if body.ended_at > header.issued_at or body.started_at > body.ended_at:
+                self._times(header, body, index)
+            if body.decision_id is not msgspec.UNSET:
                 self.sessions.settled(body.session_id, body.decision_id)
         elif isinstance(body, Decision):
             self.sessions.decided(body.session_id, body.decision_id, index, header.seq)

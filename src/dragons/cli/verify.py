@@ -85,10 +85,10 @@ def verify(
     value = report.to_json()
     if replay:
         # `replay` itself verifies first, with the functions below.
-        from dragons.cli.replay import replay_steps, tell_replay
+        from dragons.cli.replay import events_of, tell_replay
 
         if cli.printer.as_json:
-            value["replay"] = list(replay_steps(pack))
+            value["replay"] = list(events_of(pack))
         else:
             tell_replay(pack)
     cli.printer.data(value, lambda: report_view(report))

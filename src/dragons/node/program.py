@@ -1,7 +1,7 @@
 """What a command line is, as an agent: a described folder, or the single program that it starts.
 
-Measures before anything runs. Arguments after the program are input, not identity: they change from run
-to run and are recorded with it.
+Measures before anything runs. Arguments after a script are its input, not its identity: they change from
+run to run and are recorded with it. What a command such as `sh -c` is told is code, and counts.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def measure(options: RunOptions) -> Measured:
         raise InvalidInputError(
             "command_missing", "There is nothing to run.", fix="Give a command after --, or a folder with an agent."
         )
-    program = find_program(options.command)
+    place, program = find_program(options.command)
     described = program.parent / DESCRIPTION_FILE
     if described.is_file() and options.agent in {"", load_description(described).agent}:
         return _measure_folder(options, program.parent)
@@ -44,25 +44,39 @@ def measure(options: RunOptions) -> Measured:
         raise InvalidInputError(
             "agent_missing", "It is not known which agent this is.", fix="Name it with --agent."
         )
-    start = options.command[: _place(options.command, program) + 1]
-    entrypoint = [Path(start[0]).name, *start[1:-1], program.name] if len(start) > 1 else [program.name]
     capabilities = options.capabilities or options.scope or (RUN_CAPABILITY,)
-    manifest = measure_program(options.agent, program, entrypoint, capabilities)
-    return Measured(manifest, options.command, None)
+    entrypoint = _entrypoint(options.command, place, program)
+    return Measured(measure_program(options.agent, program, entrypoint, capabilities), options.command, None)
 
 
-def find_program(command: Sequence[str]) -> Path:
-    """The first argument that is a file, else the file that the command itself names."""
-    for argument in command[1:]:
+def find_program(command: Sequence[str]) -> tuple[int, Path]:
+    """Place and file of the first argument that is a file, else those of the command itself."""
+    for place, argument in enumerate(command[1:], start=1):
         path = Path(argument)
         if path.is_file():
-            return path
+            return place, path.resolve()
     found = shutil.which(command[0])
     if found is None:
         raise InvalidInputError(
             "program_missing", f"There is no program {command[0]!r}.", fix="Check the name and the PATH."
         )
-    return Path(found)
+    return 0, Path(found).resolve()
+
+
+def _entrypoint(command: Sequence[str], place: int, program: Path) -> list[str]:
+    """How the program is started, without where it lies and without its input."""
+    name = Path(command[0]).name
+    if place:
+        return [name, *command[1:place], program.name]
+    # A script that is named by its path is all of its own code; anything else may run what it is told.
+    if "/" in command[0] and _is_script(program):
+        return [program.name]
+    return [name, *command[1:]]
+
+
+def _is_script(program: Path) -> bool:
+    with program.open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 def _measure_folder(options: RunOptions, folder: Path) -> Measured:
@@ -77,6 +91,3 @@ def _measure_folder(options: RunOptions, folder: Path) -> Measured:
         return Measured(manifest, options.command, None)
     return Measured(manifest, tuple(manifest.entrypoint), folder)
 
-
-def _place(command: Sequence[str], program: Path) -> int:
-    return next((place for place, argument in enumerate(command) if place and Path(argument) == program), 0)

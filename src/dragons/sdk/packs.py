@@ -25,26 +25,39 @@ from dragons.audit.pack import (
     write_pack,
 )
 from dragons.core.errors import StorageError
+from dragons.core.statement import payload_type
 from dragons.evidence.payload import Payload, opens
+from dragons.evidence.receipt import ERASURE, Erasure
 from dragons.sdk.client import OperatorClient
 from dragons.sdk.localstore import LocalStore
 from dragons.wire.evidence import PackRequest
 
 _SELECTED = b'"selected":true}'
+_ERASURE = payload_type(ERASURE).encode()
 
 
 class Exported(NamedTuple):
-    """A pack that was written: how many payloads it shows, and how many commitments it can't open."""
+    """A pack that was written: how many payloads it shows, lacks, and lacks because they were erased."""
 
     path: Path
     bytes: int
-    payloads: int
-    withheld: int
+    payloads: int = 0
+    withheld: int = 0
+    erased: int = 0
+
+
+class Shown(NamedTuple):
+    """What a store could add to a pack."""
+
+    payloads: int = 0
+    withheld: int = 0
+    erased: int = 0
 
 
 class _Commitment(msgspec.Struct):
-    """The one field of a header that matters here."""
+    """The fields of a header that matter here."""
 
+    receipt_id: str
     payload_hash: str = ""
 
 
@@ -62,11 +75,10 @@ def export_pack(
             with client.export_pack(request) as chunks, redacted.open("wb") as file:
                 for chunk in chunks:
                     file.write(chunk)
-            finished = redacted
-            shown, withheld = 0, 0
+            finished, shown = redacted, Shown()
             if store is not None:
                 finished = Path(work) / "complete.zip"
-                shown, withheld = complete_pack(redacted, finished, store)
+                shown = complete_pack(redacted, finished, store)
             _sync(finished)
             size = finished.stat().st_size
             finished.replace(target)
@@ -74,11 +86,14 @@ def export_pack(
         raise StorageError(
             "pack_unwritable", f"{target} could not be written: {error.strerror}.", fix="Check the folder."
         ) from error
-    return Exported(target, size, shown, withheld)
+    return Exported(target, size, *shown)
 
 
-def complete_pack(redacted: Path, target: Path, store: LocalStore) -> tuple[int, int]:
-    """Write `redacted` again with the payloads in `store`; returns how many it shows and lacks."""
+def complete_pack(redacted: Path, target: Path, store: LocalStore) -> Shown:
+    """Write `redacted` again with the payloads in `store`.
+
+    It is no longer called redacted when nothing is missing but what was erased on the record.
+    """
     with open_pack(redacted) as reader, zipfile.ZipFile(redacted) as archive, target.open("wb") as file:
         found = _Payloads(reader, store)
         contents = Contents(
@@ -89,8 +104,8 @@ def complete_pack(redacted: Path, target: Path, store: LocalStore) -> tuple[int,
             readme=archive.read(README_FILE),
         )
         head = reader.head
-        write_pack(file, contents, lambda: msgspec.structs.replace(head, redacted=found.withheld > 0))
-    return found.shown, found.withheld
+        write_pack(file, contents, lambda: msgspec.structs.replace(head, redacted=found.shown().withheld > 0))
+    return found.shown()
 
 
 class _Payloads:
@@ -99,25 +114,38 @@ class _Payloads:
     def __init__(self, reader: PackReader, store: LocalStore) -> None:
         self._reader = reader
         self._store = store
-        self.shown = 0
-        self.withheld = 0
+        self._payloads = 0
+        self._missing: set[str] = set()
+        self._erased: set[str] = set()
 
     def iterate(self) -> Iterator[Payload]:
         for line in self._reader.lines():
+            if _ERASURE in line:
+                self._note_erasure(line)
             if not line.endswith(_SELECTED):
                 continue
             record = parse_line(line).record
             if isinstance(record, msgspec.UnsetType):
                 continue
-            payload_hash = _commitment.decode(record.header.payload).payload_hash
-            if not payload_hash:
+            commitment = _commitment.decode(record.header.payload)
+            if not commitment.payload_hash:
                 continue
-            payload = self._store.payload(payload_hash)
-            if payload is None or not opens(payload, payload_hash):
-                self.withheld += 1
+            payload = self._store.payload(commitment.payload_hash)
+            if payload is None or not opens(payload, commitment.payload_hash):
+                self._missing.add(commitment.receipt_id)
                 continue
-            self.shown += 1
+            self._payloads += 1
             yield payload
+
+    def shown(self) -> Shown:
+        """What was found, once all of it was asked for."""
+        erased = len(self._missing & self._erased)
+        return Shown(self._payloads, len(self._missing) - erased, erased)
+
+    def _note_erasure(self, line: bytes) -> None:
+        record = parse_line(line).record
+        if not isinstance(record, msgspec.UnsetType) and record.statement.kind == ERASURE:
+            self._erased.update(record.statement.body(ERASURE, Erasure).receipts)
 
 
 def _sync(path: Path) -> None:

@@ -109,7 +109,9 @@ def _other_algorithm() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"nonsense", _other_algorithm(), b"-----BEGIN PRIVATE KEY-----\n\n", b"x" * 20_000]
+    "data",
+    [b"", b"nonsense", _other_algorithm(), b"-----BEGIN PRIVATE KEY-----\n\n", b"x" * 20_000],
+    ids=["empty", "nonsense", "another-algorithm", "no-key", "too-large"],
 )
 def test_other_contents_are_refused(tmp_path: Path, data: bytes) -> None:
     write_secret(tmp_path / "a.pem", data)

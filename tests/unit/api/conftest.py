@@ -21,7 +21,7 @@ def tenant(plane: Plane) -> Tenant:
     return plane.tenant()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def instance(tenant: Tenant) -> Instance:
-    """An instance that runs all the time."""
+    """An instance that just began."""
     return tenant.launch()

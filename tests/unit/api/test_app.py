@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, WebSocket
 
 from dragons.api.app import OPERATIONS, check_routes, create_app
 from dragons.compose import build_backend
@@ -42,12 +42,16 @@ def test_hot_operations_are_tried_first() -> None:
     assert [one.name for one in OPERATIONS[:2]] == ["receipts.append", "receipts.list"]
 
 
+async def socket(socket: WebSocket) -> None:
+    """Never reached."""
+
+
 def test_every_way_of_adding_a_route_is_noticed(tmp_path: Path) -> None:
     backend = build_backend(Settings(home=tmp_path), ManualClock())
     ways = [
         lambda app: app.add_route("/x", lambda _: None),
         lambda app: app.mount("/x", lambda *_: None),
-        lambda app: app.add_websocket_route("/x", lambda _: None),
+        lambda app: app.add_api_websocket_route("/x", socket),
         lambda app: app.include_router(router),
     ]
     router = APIRouter()

@@ -130,11 +130,8 @@ def test_after_its_expiry_it_is_lapsed(
 def test_a_cached_token_lapses_too(authenticator: Authenticator, instance: Instance, plane: Plane) -> None:
     authorization = by_issuer(instance)
     assert not authenticator.identify(authorization).caller.lapsed
-    plane.clock.shift_ms += 61_000
-    try:
-        assert authenticator.identify(authorization).caller.lapsed
-    finally:
-        plane.clock.shift_ms -= 61_000
+    plane.clock.advance(61_000)
+    assert authenticator.identify(authorization).caller.lapsed
 
 
 def test_only_the_tenants_own_issuer_counts(

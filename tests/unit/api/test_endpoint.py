@@ -39,7 +39,7 @@ def test_a_deciding_header_stands_once(instance: Instance, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"statement":1}', b"{} {}", gzip.compress(b"{}")]
+    "body", [b"", b"{", b"[]", b"null", b"\xff", b'{"statement":1}', b"{} {}", gzip.compress(b"{}", mtime=0)]
 )
 def test_a_malformed_body_is_named(tenant: Tenant, body: bytes) -> None:
     reply = tenant.send("POST", "/v1/docks", body)
@@ -63,17 +63,14 @@ def test_an_expired_token_is_good_for_reports_only(plane: Plane, tenant: Tenant)
     instance = tenant.launch()
     session = instance.open()
     claims = instance.claims(session)
-    plane.clock.shift_ms += 901_000
-    try:
-        reply = instance.send("POST", "/v1/leases/renewals", {})
-        assert (reply.status, reply.code) == (401, "token_expired")
-        assert instance.send("POST", "/v1/ping").code == "token_expired"
-        result = instance.send("POST", "/v1/receipts", claims)
-        assert result.status == 200
-        assert result.json["results"][0]["late"] is True
-        assert instance.send("POST", "/v1/sessions/closings", instance.closing(session)).status == 200
-    finally:
-        plane.clock.shift_ms -= 901_000
+    plane.clock.advance(901_000)
+    reply = instance.send("POST", "/v1/leases/renewals", {})
+    assert (reply.status, reply.code) == (401, "token_expired")
+    assert instance.send("POST", "/v1/ping").code == "token_expired"
+    result = instance.send("POST", "/v1/receipts", claims)
+    assert result.status == 200
+    assert result.json["results"][0]["late"] is True
+    assert instance.send("POST", "/v1/sessions/closings", instance.closing(session)).status == 200
 
 
 def request_of(path: str = "/v1/x") -> Request:

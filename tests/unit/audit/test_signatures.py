@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 
 from dragons.audit import signatures
-from dragons.audit.signatures import Place, SignatureChecker, bad_signatures
+from dragons.audit.signatures import Place, SignatureChecker, bad_in_batch, bad_signatures
 from dragons.core.keys import KeyRole
 from tests.support.ledger import signer_of
 
@@ -16,14 +18,31 @@ OTHER = signer_of("other", KeyRole.INSTANCE)
 def test_bad_signatures_are_named_by_their_position() -> None:
     good, bad = SIGNER.sign(b"yes"), SIGNER.sign(b"no")
     key = SIGNER.public_key.raw
-    assert bad_signatures([key] * 3, [good, bad, good], [b"yes"] * 3) == [1]
-    assert bad_signatures([OTHER.public_key.raw], [good], [b"yes"]) == [0]
-    assert bad_signatures([], [], []) == []
+    assert bad_signatures([key, good, b"yes", key, bad, b"yes", key, good, b"yes"]) == [1]
+    assert bad_signatures([OTHER.public_key.raw, good, b"yes"]) == [0]
+    assert bad_signatures([]) == []
+
+
+def test_a_joined_batch_is_the_same_batch() -> None:
+    good = SIGNER.sign(b"yes")
+    parts = [
+        SIGNER.public_key.raw,
+        good,
+        b"yes",
+        SIGNER.public_key.raw,
+        good,
+        b"",
+        OTHER.public_key.raw,
+        good,
+        b"yes",
+    ]
+    lengths = array("I", map(len, parts)).tobytes()
+    assert bad_in_batch(lengths, b"".join(parts)) == bad_signatures(parts) == [1, 2]
 
 
 @pytest.mark.parametrize("length", [0, 63, 65])
 def test_a_signature_of_another_length_is_bad(length: int) -> None:
-    assert bad_signatures([SIGNER.public_key.raw], [bytes(length)], [b"x"]) == [0]
+    assert bad_signatures([SIGNER.public_key.raw, bytes(length), b"x"]) == [0]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -41,9 +41,10 @@ def test_evidence_is_a_digest_of_bytes_or_files(tmp_path: Path) -> None:
         action.add_evidence("none", tmp_path / "none")
     with pytest.raises(InvalidInputError):
         action.add_evidence("", b"")
+    for _ in range(EVIDENCE_MAX - 3):
+        action.add_evidence("more", b"")
     with pytest.raises(InvalidInputError):
-        for _ in range(EVIDENCE_MAX):
-            action.add_evidence("more", b"")
+        action.add_evidence("more", b"")
 
 
 @pytest.mark.parametrize("bad", [1.5, None, {1: 2}, b"x", 2**60, {"a": object()}, "\ud800"])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -182,7 +182,7 @@ def test_leftovers_are_sent_and_keys_destroyed(
             used.append((url, credential.token, credential.signer.key_id))
             self.transport = plane
 
-        def __enter__(self) -> Client:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:

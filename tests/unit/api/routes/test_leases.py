@@ -9,7 +9,7 @@ from tests.support.server import Instance, Plane, Tenant
 def test_renewal_extends_the_same_lease(plane: Plane, tenant: Tenant) -> None:
     instance = tenant.launch()
     before = instance.lease
-    plane.clock.shift_ms += 5_000
+    plane.clock.advance(5_000)
     instance.granted = instance.post("/v1/leases/renewals", {})
     after = instance.lease
     assert (after.lease_id, after.serial) == (before.lease_id, before.serial + 1)
@@ -31,7 +31,7 @@ def test_what_was_given_back_is_over(tenant: Tenant) -> None:
 
 def test_an_expired_lease_is_shown_as_expired(plane: Plane, tenant: Tenant) -> None:
     instance = tenant.launch(ttl_seconds=10)
-    plane.clock.shift_ms += 10_000
+    plane.clock.advance(10_000)
     view = tenant.get(f"/v1/leases/{instance.lease.lease_id}")["view"]
     assert (view["status"], view["left_seconds"]) == ("expired", 0)
 

@@ -1,0 +1,270 @@
+// The page: opens packs, pins the root, verifies, and keeps the parts of the page in step.
+
+import { Refused, fromBase64 } from "./bytes.js";
+import { at, el, show } from "./dom.js";
+import { compareFile } from "./evidence.js";
+import { editNotice, flipByte } from "./flip.js";
+import { showDetail } from "./detail.js";
+import { tryBrowser } from "./keys.js";
+import { parseWitness } from "./note.js";
+import { EvidencePack, openZip } from "./pack.js";
+import { Story } from "./story.js";
+import { showBusy, showCandidate, showConclusion, showFacts, showQuestions } from "./summary.js";
+import { Timeline } from "./timeline.js";
+import { QUESTIONS } from "./verdicts.js";
+import { candidateRoot, verifyPack, verifyUnpinned } from "./verify.js";
+import { FILTERS, STATUS_TEXT, placeText, plural } from "./words.js";
+import { READ_BYTES_MAX, inflate } from "./zip.js";
+
+const page = {
+  pack: null, name: "", pin: "", candidate: null, run: null, story: null, selected: null, filter: "walk",
+  edits: [], before: null, running: null, busy: false, go, flip,
+}; // prettier-ignore
+const timeline = new Timeline(at("list"), (index) => go(index, { focus: false }));
+
+// --- verifying -----------------------------------------------------------------------------------
+
+/** Judge the pack again with the pin and the wishes of the form. */
+async function verify() {
+  page.running?.abort();
+  const running = (page.running = new AbortController());
+  problem("");
+  try {
+    const asked = await wishes();
+    const story = new Story(page.pack);
+    showBusy(page.pin ? "" : "No root is pinned yet.");
+    const watch = {
+      signal: running.signal,
+      receipt: (one) => story.note(one),
+      progress: (done, of) => running === page.running && showBusy(`${done.toLocaleString("en")} of ${plural(of, "line")}`, done, of),
+    };
+    const run = page.pin ? await verifyPack(page.pack, page.pin, asked, watch) : await verifyUnpinned(page.pack, asked, watch);
+    if (running !== page.running) return;
+    story.run = run;
+    Object.assign(page, { run, story, running: null });
+    present();
+  } catch (error) {
+    if (running !== page.running) return;
+    page.running = null;
+    if (error.name !== "AbortError") failed(error);
+  }
+}
+
+async function wishes() {
+  const lines = at("ask-witnesses").value.split("\n").map((line) => line.trim()).filter(Boolean); // prettier-ignore
+  const witnesses = [];
+  for (const line of lines) witnesses.push(await parseWitness(line));
+  return { payloads: at("ask-payloads").checked, witnesses, witnessesRequired: Math.max(0, Number(at("ask-number").value) || 0) };
+}
+
+function present() {
+  const { report } = page.run;
+  at("progress").hidden = true;
+  at("pack").hidden = false;
+  at("welcome").hidden = true;
+  showConclusion(report, page.pin);
+  showFacts(report, page.name);
+  showQuestions(report);
+  showCandidate(page.candidate, page.pin);
+  showEdits();
+  showList();
+  at("report-box").hidden = false;
+  at("report-json").textContent = JSON.stringify(report, null, 1);
+  const first = page.story.rows.find((row) => row.index !== null && row.stage === "goal") ?? page.story.byIndex[0];
+  const wanted = page.story.byIndex[page.selected] ? page.selected : first?.index;
+  if (wanted === undefined) show(at("detail"), el("p", { class: "hint" }, "There is no receipt in this pack."));
+  else go(wanted, { focus: false });
+}
+
+function breaks() {
+  const found = new Map();
+  for (const question of QUESTIONS) {
+    const index = page.run.report.verdicts[question].fault?.index;
+    if (index !== null && index !== undefined) found.set(index, [...(found.get(index) ?? []), question]);
+  }
+  return found;
+}
+
+function showList() {
+  const buttons = FILTERS.map(({ name, label }) =>
+    el("button", { type: "button", "aria-pressed": String(name === page.filter), data: { filter: name } }, label));
+  show(at("filters"), buttons);
+  const number = timeline.show(page.story, page.filter, breaks());
+  at("list-note").textContent = `${plural(number, "receipt")} in the list. Use the arrow keys to walk.`;
+  at("goto").max = page.story.byIndex.length - 1;
+}
+
+// --- the reader's hands --------------------------------------------------------------------------
+
+/** Show a receipt, and move there when `focus`. */
+function go(index, { focus = true } = {}) {
+  if (!page.story?.byIndex[index]) return;
+  page.selected = index;
+  if (!timeline.has(index)) {
+    page.filter = "all";
+    showList();
+  }
+  timeline.select(index);
+  showDetail(at("detail"), index, page).catch(failed);
+  if (focus) at("walk").scrollIntoView({ block: "start", behavior: calm() ? "auto" : "smooth" });
+}
+
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+function flip(view, part, place) {
+  if (page.running) return;
+  page.before ??= page.run.report.toJSON().verdicts;
+  page.edits.push(flipByte(page.pack, page.run, view, part, place));
+  verify();
+}
+
+function restore() {
+  for (const edit of page.edits.splice(0).reverse()) edit.undo();
+  page.before = null;
+  verify();
+}
+
+function showEdits() {
+  const box = at("edited");
+  box.hidden = !page.edits.length;
+  if (box.hidden) return show(box);
+  const now = page.run.report.toJSON().verdicts;
+  const changes = QUESTIONS.filter((one) => JSON.stringify(now[one]) !== JSON.stringify(page.before[one])).map((question) => {
+    const { status, code, first_offending: place } = now[question];
+    const where = place ? placeText(place.index, place.seq) : "";
+    return { question, before: STATUS_TEXT[page.before[question].status], after: STATUS_TEXT[status], place: where, code };
+  });
+  const text = page.edits.map((edit) => edit.text).join("; ");
+  show(box, editNotice({ text }, changes, restore));
+}
+
+document.addEventListener("click", ({ target }) => {
+  const { go: index, filter } = target.closest("[data-go], [data-filter]")?.dataset ?? {};
+  if (index !== undefined) go(Number(index));
+  if (filter !== undefined) {
+    page.filter = filter;
+    showList();
+    timeline.select(page.selected);
+  }
+});
+at("goto-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  go(Number(at("goto").value), { focus: false });
+});
+
+// --- the pin -------------------------------------------------------------------------------------
+
+/** The fingerprint in its one form; null when it isn't one. */
+function fingerprintOf(text) {
+  const digits = text.replace(/\s/g, "").toLowerCase().replace(/^sha256:/, "");
+  return /^[0-9a-f]{64}$/.test(digits) ? digits : null;
+}
+
+function usePin() {
+  const text = at("pin").value.trim();
+  const pin = text === "" ? "" : fingerprintOf(text);
+  at("pin").setAttribute("aria-invalid", String(pin === null));
+  if (pin === null) at("pin-hint").textContent = "A root fingerprint is 64 hexadecimal digits; this is none, so nothing is pinned.";
+  if ((pin ?? "") === page.pin) return false;
+  page.pin = pin ?? "";
+  return true;
+}
+
+at("pin-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  usePin();
+  if (page.pack) verify();
+});
+at("pin").addEventListener("input", () => {
+  if (usePin() && page.pack) verify();
+});
+
+function pinOfAddress() {
+  const pin = fingerprintOf(new URLSearchParams(location.hash.slice(1)).get("root") ?? "");
+  if (pin === null) return;
+  at("pin").value = pin;
+  if (usePin() && page.pack) verify();
+}
+addEventListener("hashchange", pinOfAddress);
+
+// --- files ---------------------------------------------------------------------------------------
+
+async function openFile(file) {
+  if (file.size > READ_BYTES_MAX) {
+    throw new Refused("pack_too_large", `${file.name} is too large for a browser; use \`dragons verify\`.`);
+  }
+  await openPack(await openZip(new Uint8Array(await file.arrayBuffer())), file.name);
+}
+
+async function openPack(pack, name) {
+  page.running?.abort();
+  Object.assign(page, { pack, name, selected: null, filter: "walk", edits: [], before: null });
+  page.candidate = await candidateRoot(pack);
+  show(at("evidence-result"));
+  at("pack").hidden = false;
+  at("welcome").hidden = true;
+  await verify();
+}
+
+/** The pack that this page was built with; null when it holds none. */
+async function embeddedPack() {
+  const elements = [...document.querySelectorAll("script[data-entry]")];
+  if (!elements.length) return null;
+  const entries = new Map();
+  for (const { dataset, textContent } of elements) {
+    const { bytes, error } = await inflate(fromBase64(textContent), Number(dataset.bytes));
+    entries.set(dataset.entry, { bytes, error });
+  }
+  return new EvidencePack(entries);
+}
+
+function problem(text) {
+  show(at("problem"), text ? el("p", { class: "notice bad" }, text) : null);
+}
+
+function failed(error) {
+  at("progress").hidden = true;
+  at("seal").className = "seal fail";
+  at("headline").textContent = "Not verified";
+  at("because").textContent = "";
+  show(at("questions"));
+  at("report-json").textContent = JSON.stringify({ error: error.code ?? "page_failed" });
+  problem(error instanceof Refused ? `${error.message} (${error.code})` : `This page failed, which says nothing about the pack: ${error.message}`);
+}
+
+const opened = (file) => openFile(file).catch(failed);
+const compared = (file) => page.story && compareFile(at("evidence-result"), file, page.story).catch(failed);
+
+function onChoice(id, use) {
+  at(id).addEventListener("change", ({ target }) => {
+    if (target.files.length) use(target.files[0]);
+    target.value = "";
+  });
+}
+onChoice("open-file", opened);
+onChoice("evidence-file", compared);
+
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const [file] = event.dataTransfer.files;
+  if (file) (at("evidence-drop").contains(event.target) ? compared : opened)(file);
+});
+
+// --- the beginning -------------------------------------------------------------------------------
+
+async function begin() {
+  const able = await tryBrowser();
+  if (!able.sha256) throw new Refused("webcrypto_missing", "This browser gives this page no WebCrypto, so nothing can be verified here. Use `dragons verify`");
+  if (!able.ed25519) {
+    at("pin-form").prepend(el("p", { class: "notice", id: "no-ed25519" }, "This browser can’t check Ed25519 signatures. Hashes are checked; who signed is not."));
+  }
+  pinOfAddress();
+  const pack = await embeddedPack();
+  if (pack === null) at("welcome").hidden = page.pack !== null;
+  else await openPack(pack, "the pack in this page");
+}
+begin().catch((error) => {
+  at("pack").hidden = false;
+  failed(error);
+});

@@ -1,0 +1,95 @@
+"""A store that can't write: 503 with the remedy, nothing acknowledged, and all is well when it can again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.server import Instance, Plane, serving
+
+Fault = Callable[[Plane], Callable[[], None]]
+
+
+def pragma(plane: Plane, statement: str) -> Any:
+    """Run a PRAGMA on the connection that writes."""
+    return plane.backend.store.write(
+        lambda tx: tx._connection.exec_driver_sql(statement).scalar()  # type: ignore[attr-defined]
+    ).result(10)
+
+
+def full(plane: Plane) -> Callable[[], None]:
+    """SQLite itself says that the disk is full: no page may be added."""
+    pages = pragma(plane, "PRAGMA page_count")
+    pragma(plane, f"PRAGMA max_page_count={pages}")
+    return lambda: pragma(plane, "PRAGMA max_page_count=1000000000")
+
+
+def read_only(plane: Plane) -> Callable[[], None]:
+    """SQLite itself says that the database is read-only."""
+    pragma(plane, "PRAGMA query_only=ON")
+    return lambda: pragma(plane, "PRAGMA query_only=OFF")
+
+
+def fill(instance: Instance, session: str) -> tuple[int, Any]:
+    """Append until it fails; how many receipts were acknowledged, and the failure."""
+    acknowledged = 0
+    for _ in range(200):
+        reply = instance.send("POST", "/v1/receipts", instance.claims(session, 50))
+        if reply.status != 200:
+            return acknowledged, reply
+        acknowledged += sum("receipt" in one for one in reply.json["results"])
+    pytest.fail("it never failed")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (full, "storage_full", "Free space"),
+        (read_only, "storage_read_only", "Make the home writable"),
+    ],
+)
+def test_a_store_that_cannot_write(tmp_path: Path, fault: Fault, code: str, words: str) -> None:
+    with serving(tmp_path) as plane:
+        tenant = plane.tenant()
+        instance = tenant.launch()
+        session = instance.open()
+        before = tenant.get(f"/v1/sessions/{session}")["receipts"]
+        repair = fault(plane)
+        acknowledged, reply = fill(instance, session)
+        assert (reply.status, reply.code) == (503, code)
+        assert words in reply.json["fix"]
+        assert reply.headers["retry-after"] == "1"
+        assert str(tmp_path) not in reply.content.decode()
+        # What can be read is still there, and exactly what was acknowledged.
+        assert tenant.get(f"/v1/sessions/{session}")["receipts"] == before + acknowledged
+        assert plane.send("GET", "/livez").status == 200
+        if fault is read_only:
+            reply = plane.send("GET", "/readyz")
+            assert (reply.status, reply.code) == (503, code)
+        repair()
+        plane.clock.advance(1_001)
+        assert plane.send("GET", "/readyz").status == 200
+        assert len(instance.work(session, 3)) == 3
+        assert tenant.get(f"/v1/sessions/{session}")["receipts"] == before + acknowledged + 3
+        assert tenant.post("/v1/ledger/fsck", {})["sound"]
+
+
+def test_every_write_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path) as plane:
+        tenant = plane.tenant()
+        instance = tenant.launch()
+        session = instance.open()
+        read_only(plane)
+        replies = [
+            tenant.send("POST", "/v1/tokens", {"role": "auditor", "label": "x"}),
+            tenant.send("POST", "/v1/docks", tenant.dock()),
+            instance.send("POST", "/v1/leases/renewals", {}),
+            instance.send("POST", "/v1/receipts", instance.claims(session)),
+            instance.send("POST", "/v1/sessions/closings", instance.closing(session)),
+            instance.send("POST", "/v1/decisions", {"session_id": session, "action": "pay:invoice"}),
+        ]
+        assert {(one.status, one.code) for one in replies} == {(503, "storage_read_only")}
+        assert tenant.send("GET", "/v1/docks").status == 200

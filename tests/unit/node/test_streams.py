@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from dragons.liveness.heartbeat import Progress
+from dragons.node.streams import OutputProgress, Stream
+
+RECEIPTS = Progress(sequence=4, digest="ab" * 32, source="receipts")
+
+
+def pipes() -> tuple[int, int, int, int]:
+    return (*os.pipe(), *os.pipe())
+
+
+def test_what_is_read_is_written_on_and_digested() -> None:
+    source, write, read, target = pipes()
+    stream = Stream("stdout", source, target)
+    for data in (b"one", b"two"):
+        os.write(write, data)
+        assert stream.pass_on() == data
+    os.close(write)
+    assert stream.pass_on() == b""
+    assert (stream.open, stream.size, stream.sha256) == (False, 6, hashlib.sha256(b"onetwo").hexdigest())
+    assert os.read(read, 10) == b"onetwo"
+    stream.close()
+    os.close(read)
+    os.close(target)
+
+
+def test_when_nobody_reads_the_program_notices() -> None:
+    source, write, read, target = pipes()
+    os.close(read)
+    stream = Stream("stdout", source, target)
+    os.write(write, b"data")
+    assert stream.pass_on() == b"data"
+    assert not stream.open
+    with pytest.raises(BrokenPipeError):
+        os.write(write, b"more")
+    os.close(write)
+    os.close(target)
+
+
+def test_a_target_that_does_not_block_is_waited_for() -> None:
+    source, write, read, target = pipes()
+    os.set_blocking(target, False)
+    os.set_blocking(read, False)
+    stream = Stream("stdout", source, target)
+    os.write(write, b"x")
+    stream.pass_on()
+    os.write(target, b"y" * 65_000)
+    assert os.get_blocking(target) is False
+    stream.close()
+    for descriptor in (write, read, target):
+        os.close(descriptor)
+
+
+def test_progress_only_grows_and_is_bound_to_receipts() -> None:
+    progress = OutputProgress()
+    assert progress.now(None) is None
+    assert progress.now(RECEIPTS) == RECEIPTS
+    progress.take(b"line\n")
+    alone = progress.now(None)
+    both = progress.now(RECEIPTS)
+    assert alone is not None
+    assert both is not None
+    assert (alone.sequence, alone.source, alone.digest) == (5, "output", hashlib.sha256(b"line\n").hexdigest())
+    assert (both.sequence, both.source) == (9, "output")
+    assert both.digest != alone.digest
+    progress.take(b"more\n")
+    after = progress.now(RECEIPTS)
+    assert after is not None
+    assert after.sequence == 14

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dragons.core.clock import ManualClock
+from dragons.core.errors import ForbiddenError, InvalidInputError
+from dragons.core.vocabulary import Outcome, Reason
+from dragons.sdk import session as sessions
+from dragons.sdk.core import SessionCore
+from dragons.sdk.errors import ActionDenied
+from dragons.sdk.instance import Instance
+from dragons.sdk.launch import Origin, Wanted
+from dragons.sdk.localstore import LocalStore
+from dragons.sdk.session import (
+    Session,
+    core_of,
+    flush_chore,
+    follow_chore,
+    open_session,
+    send_leftovers,
+    wanted_of,
+    working,
+)
+from dragons.sdk.steps import run
+from dragons.sdk.upkeep import BEAT, REFRESH, RENEW, SEND, WATCH
+from tests.unit.sdk.kit import READ, WRITE, Plane
+from tests.unit.sdk.test_operator import MANIFEST
+
+
+@pytest.fixture(autouse=True)
+def wire(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection of a session ends in the control plane in memory."""
+
+    class Wire:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.send = plane.send
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(sessions, "Transport", Wire)
+    monkeypatch.setattr(sessions, "FLUSH_SECONDS", 0.0)
+
+
+@contextmanager
+def session_of(instance: Instance, goal: str = "g") -> Iterator[Session]:
+    with working(SessionCore(instance, goal)) as session:
+        yield session
+
+
+def test_a_session_from_its_goal_to_its_end(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session:
+        with session.action(READ, resource="r", arguments={"a": 1}) as act:
+            act.set_result({"n": 1})
+        assert session.flush()
+        assert (session.goal, session.instance) == ("g", instance)
+        assert session.session_id == plane.sessions[0].session_id
+    assert [claim.outcome for claim in plane.claims] == [Outcome.COMPLETED]
+    assert [closing.outcome for closing in plane.closings] == [Outcome.COMPLETED]
+    assert plane.calls[-1].path == "/v1/leases/releases"
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("dragons-")]
+
+
+def test_the_body_of_a_denied_action_never_runs(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session, pytest.raises(ActionDenied), session.action("write:other"):
+        pytest.fail("denied")
+    assert [claim.outcome for claim in plane.claims] == [Outcome.DENIED]
+    assert plane.closings[0].outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), GeneratorExit()])
+def test_no_exception_passes_unrecorded_or_is_swallowed(plane: Plane, instance: Instance, error: BaseException) -> None:
+    def work() -> None:
+        with session_of(instance) as session, session.action(READ):
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    assert [claim.outcome for claim in plane.claims] == [Outcome.FAILED]
+    assert [closing.outcome for closing in plane.closings] == [Outcome.FAILED]
+
+
+def test_a_governed_function(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session:
+
+        @session.governed(WRITE, resource="ledger")
+        def post(entry: str) -> int:
+            """Says what it does."""
+            return len(entry)
+
+        assert post("abc") == 3
+        assert (post.__name__, post.__doc__) == ("post", "Says what it does.")
+
+        @session.governed("write:other")
+        def other() -> None:
+            pytest.fail("denied")
+
+        with pytest.raises(ActionDenied):
+            other()
+    assert [claim.action for claim in plane.claims] == [WRITE, "write:other"]
+
+
+def test_a_child_works_under_its_own_lease(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session:
+        with session.delegate(MANIFEST, scope=[READ]) as child:
+            assert child.instance.instance_id != instance.instance_id
+            with child.action(READ):
+                pass
+        assert plane.sessions[1].parent_session_id == session.session_id
+    assert plane.claims[0].instance_id == plane.sessions[1].instance_id != instance.instance_id
+    assert [call.path for call in plane.calls].count("/v1/leases/releases") == 2
+
+
+def test_what_waits_at_the_end_stays(plane: Plane, instance: Instance, store: LocalStore) -> None:
+    with session_of(instance) as session:
+        with session.action(READ):
+            pass
+        assert session.flush()
+        plane.away = True
+    assert store.waiting() == 1
+    assert [holder.ended for holder in store.holders()] == [True]
+    plane.away = False
+    assert run(instance.drain_steps(), plane.send).sent == 1
+
+
+def test_a_session_that_cannot_open_gives_its_lease_back(plane: Plane, instance: Instance) -> None:
+    plane.errors["/v1/sessions"] = ForbiddenError(Reason.REVOKED_AGENT, "")
+    with pytest.raises(ActionDenied), session_of(instance):
+        pytest.fail("refused")
+    assert plane.calls[-1].path == "/v1/leases/releases"
+
+
+def test_whose_session_it_is(instance: Instance) -> None:
+    launched, attached = Origin(instance), Origin(instance, "ses_" + "1" * 32, "the launcher's")
+    assert core_of(attached, None, None).shared
+    assert core_of(attached, "the launcher's", None).shared
+    own = core_of(attached, "its own", None)
+    assert (own.shared, own.goal, own._parent_session_id) == (False, "its own", attached.session_id)
+    narrower = core_of(attached, None, [READ])
+    assert (narrower.shared, narrower.goal, narrower.scope) == (False, "the launcher's", [READ])
+    assert core_of(launched, "g", None)._parent_session_id == ""
+    with pytest.raises(InvalidInputError):
+        core_of(launched, None, None)
+
+
+def test_the_arguments_in_their_one_form() -> None:
+    assert wanted_of([READ], "a", "b", "u", (WRITE,), 5) == Wanted(Path("a"), Path("b"), "u", (READ,), (WRITE,), 5)
+    assert wanted_of(None, None, None, "", (), 900) == Wanted()
+
+
+def test_chores_of_a_session(plane: Plane, instance: Instance, clock: ManualClock) -> None:
+    core = SessionCore(instance, "g")
+    plane.run(core.open_steps())
+    flushed: list[bool] = []
+    core.flush_denials = lambda **_: flushed.append(True)  # type: ignore[method-assign]
+    run(flush_chore(core).steps(), plane.send)
+    assert flushed == [True]
+    assert follow_chore(None) == follow_chore(Origin(instance)) == []
+
+    class Changed:
+        def changed(self) -> None:
+            flushed.append(False)
+
+    (chore,) = follow_chore(Origin(instance, "s", "g", Changed()))  # type: ignore[arg-type]
+    run(chore.steps(), plane.send)
+    assert flushed == [True, False]
+
+
+def test_open_session_closes_its_store(plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "find_origin", lambda *_: Origin(instance))
+    sent: list[Path] = []
+    monkeypatch.setattr(sessions, "send_leftovers", lambda path, _: sent.append(path))
+    with open_session("g", clock=plane.clock) as session, session.action(READ):
+        pass
+    assert sent == [instance.place.store.path]
+    with pytest.raises(Exception, match="closed"):
+        instance.place.store.waiting()
+
+
+def test_leftovers_never_raise(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "file").write_text("")
+    send_leftovers(tmp_path / "file" / "local.db", clock).join()
+    send_leftovers(tmp_path / "local.db", clock).join()
+
+
+def test_everything_is_kept_up(plane: Plane, instance: Instance) -> None:
+    runtime = sessions.Runtime(instance)
+    names = {chore.name for chore in runtime.upkeep.chores}
+    assert names == {BEAT, REFRESH, RENEW, SEND, WATCH}
+    runtime.close()
+    assert plane.calls == []
