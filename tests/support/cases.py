@@ -41,7 +41,10 @@ def valid() -> list[Case]:
     book = told.book
     parts = packs.export(book, start_size=9)
     cosigned = cosign(parts.head.end, WITNESS_NAME, WITNESS, 1_800_001_000)
-    witness = {"witnesses": [format_witness(Witness(WITNESS_NAME, WITNESS.public_key))], "witnesses_required": 1}
+    witness = {
+        "witnesses": [format_witness(Witness(WITNESS_NAME, WITNESS.public_key))],
+        "witnesses_required": 1,
+    }
     made = [
         ("ledger", "The whole ledger, every kind of receipt, with payloads.", parts, {}),
         ("ledger-redacted", "The whole ledger without payloads.", packs.export(book, redacted=True), {}),
@@ -62,7 +65,9 @@ def valid() -> list[Case]:
         ("agent-delegated", "An agent that works under a delegated lease.", packs.export(book, packs.agent_of("notifier")), {}),
         ("window", "A time window that cuts through a session.", packs.export(book, packs.window_of(book, 14, 20)), {}),
     ]  # fmt: skip
-    return [Case(f"valid-{name}", text, book.pin, pack, options=options) for name, text, pack, options in made]
+    return [
+        Case(f"valid-{name}", text, book.pin, pack, options=options) for name, text, pack, options in made
+    ]
 
 
 def after_launch(text: str, code: str, tell: Callable[[Story], object]) -> Case:
@@ -92,7 +97,9 @@ def authority() -> list[Case]:
         return lambda: setattr(told.book, "now_ms", told.book.now_ms + 16 * MINUTE_MS)
 
     def halt(told: Story) -> None:
-        work.transition(told.book, told.agent, OrganismState.RUNNING, OrganismState.QUARANTINED, "no progress")
+        work.transition(
+            told.book, told.agent, OrganismState.RUNNING, OrganismState.QUARANTINED, "no progress"
+        )
         w(told.book, told.session, about={"late": True, "organism_state": OrganismState.QUARANTINED})
 
     def unknown(told: Story) -> None:

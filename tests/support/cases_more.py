@@ -65,7 +65,9 @@ def integrity() -> list[Case]:
     def other_root(parts: Parts, told: Story) -> Parts:
         book = told.book
         note = sign_checkpoint(book.tenant_id, parts.pack().tree_size, bytes(32), book.ledger)
-        return parts.with_pack(book.ledger, root="0" * 64).with_head(end=note, start=msgspec.UNSET, consistency=[])
+        return parts.with_pack(book.ledger, root="0" * 64).with_head(
+            end=note, start=msgspec.UNSET, consistency=[]
+        )
 
     return [
         altered("A header that is no JSON.", "malformed",
@@ -106,7 +108,9 @@ def signer() -> list[Case]:
             sequence=1, sent_at=told.book.time(),
         )  # fmt: skip
         last = sign(HEARTBEAT, body, signer_of("mallory", KeyRole.INSTANCE))
-        return replace(parts, heartbeats=[HeartbeatDigest(instance_id=agent.instance_id, accepted=1, last=last)])
+        return replace(
+            parts, heartbeats=[HeartbeatDigest(instance_id=agent.instance_id, accepted=1, last=last)]
+        )
 
     other = story.short("mallory", cycles=2)
     made_up = Case(
@@ -199,7 +203,10 @@ def the_rest() -> list[Case]:
         first = found[0]
         return [Payload(payload_hash=first.payload_hash, salt=bytes(32), body=first.body), *found[1:]]
 
-    witness = {"witnesses": [format_witness(Witness(WITNESS_NAME, WITNESS.public_key))], "witnesses_required": 1}
+    witness = {
+        "witnesses": [format_witness(Witness(WITNESS_NAME, WITNESS.public_key))],
+        "witnesses_required": 1,
+    }
     return [
         after_launch("Work that ended before it began.", "time_reversed", lambda t: work.work(
             t.book, t.session, ended_at=t.book.time(-1))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,6 +45,7 @@ CAPABILITIES = {
 }
 YEAR_MS = 366 * 24 * 3600 * 1000
 D = TypeVar("D", bound=Document)
+R = TypeVar("R")
 
 
 class MemoryKeyring:
@@ -96,7 +97,7 @@ class Governed:
     def pin(self) -> str:
         return self.root.public_key.fingerprint
 
-    def do(self, use_case: Any, *arguments: object) -> Any:
+    def do(self, use_case: Callable[..., R], *arguments: object) -> R:
         """Run a use case that takes (tx, caller, …) and wait until it is durable."""
         return self.plane.write(lambda tx: use_case(tx, self.caller, *arguments))
 

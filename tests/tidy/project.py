@@ -26,7 +26,7 @@ REQUIRED_DOCUMENTS = (
 
 # Environments, caches, build results and the work tree's own records, as in .gitignore.
 _LEFT_BEHIND = re.compile(
-    r"\.git|\.venv.*|\..*_cache|\.hypothesis|\.dragons|__pycache__|node_modules|build|dist|.*\.egg-info"
+    r"\.git|\.venv.*|\..*_cache|\.hypothesis|\.dragons|dragons-demo|__pycache__|node_modules|build|dist|.*\.egg-info"
 )
 _TARGET = re.compile(r"^([a-z][a-z-]*):(?!=)", re.MULTILINE)
 

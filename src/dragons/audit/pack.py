@@ -199,10 +199,11 @@ class PackReader:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    # What `zipfile` raises for damaged, encrypted or foreign archives; nothing else runs inside.
+    # What `zipfile` raises for damaged, encrypted or foreign archives; nothing else runs inside. Of an
+    # unknown compression it makes a kind of RuntimeError.
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise InvalidInputError("pack_damaged", f"The file is not a readable pack: {error}.") from error
 
 

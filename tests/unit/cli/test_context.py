@@ -12,6 +12,7 @@ from dragons.cli.context import DEFAULT_URL, Cli, Globals, ask_passphrase
 from dragons.cli.output import Format
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.core.keys import KeyRole, LocalSigner
+from dragons.settings import load_settings
 from dragons.wire.base import Recorded
 
 TENANT = "tnt_" + "0" * 32
@@ -58,8 +59,6 @@ def test_without_a_home_there_is_the_usual_place(tmp_path: Path) -> None:
 
 
 def test_the_usual_port_is_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragons.settings import load_settings
-
     monkeypatch.delenv("DRAGONS_PORT", raising=False)
     assert load_settings().url == DEFAULT_URL
 

@@ -288,7 +288,9 @@ def test_late_has_an_end(plane: Plane, acme: Tenancy) -> None:
         (lambda acme, agent: acme.release(agent), Reason.LEASE_RELEASED),
     ],
 )
-def test_however_the_authority_ended_it_counts_from_then(plane: Plane, acme: Tenancy, end, reason: Reason) -> None:
+def test_however_the_authority_ended_it_counts_from_then(
+    plane: Plane, acme: Tenancy, end, reason: Reason
+) -> None:
     agent = acme.started(acme.ready())
     before = acme.claim(agent)
     plane.clock.advance(1_000)
@@ -342,7 +344,9 @@ def test_a_receipt_of_another_tenant_can_not_be_corrected(acme: Tenancy, globex:
         acme.work(acme.started(acme.ready()), corrects=theirs.appended.receipt_id)
 
 
-def test_a_key_that_is_not_the_instances_is_refused_by_the_use_case_itself(plane: Plane, acme: Tenancy) -> None:
+def test_a_key_that_is_not_the_instances_is_refused_by_the_use_case_itself(
+    plane: Plane, acme: Tenancy
+) -> None:
     agent = acme.started(acme.ready())
     thief = LocalSigner.generate(KeyRole.INSTANCE)
     agent.signer, own = thief, agent.signer

@@ -65,7 +65,7 @@ def test_every_fact_of_the_store_can_deny(plane: Plane, acme: Tenancy) -> None:
         (lambda one: acme.revoke(Target.LEASE, one.lease.lease_id), Reason.REVOKED_LEASE),
         (lambda one: acme.revoke(Target.INSTANCE, one.instance_id), Reason.REVOKED_INSTANCE),
         # Giving a lease back, stopping and expiry close the session: that is what is said first.
-        (lambda one: acme.release(one), Reason.SESSION_CLOSED),
+        (acme.release, Reason.SESSION_CLOSED),
         (lambda one: acme.intervene(one.instance_id), Reason.SESSION_CLOSED),
         (lambda one: plane.clock.advance(900_000), Reason.LEASE_EXPIRED),
     ):

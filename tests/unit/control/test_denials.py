@@ -19,7 +19,9 @@ from tests.support.plane import Agent, Plane, Tenancy, assert_sound, make_manife
 NOBODY = uuid7_hex(1)
 
 
-def deny(acme: Tenancy, *actions: str, subject: str = "someone", reason: Reason = Reason.LEASE_MISSING) -> None:
+def deny(
+    acme: Tenancy, *actions: str, subject: str = "someone", reason: Reason = Reason.LEASE_MISSING
+) -> None:
     """Many denials in one group, as from an agent in a loop."""
     who = Subject(acme.tenant_id, subject, NOBODY, About())
 
@@ -65,7 +67,10 @@ def test_ten_thousand_invented_names_are_two_receipts(plane: Plane, acme: Tenanc
     deny(acme, *[f"do:thing-{number}" for number in range(10_000)])
     plane.clock.advance(AGGREGATE_MS)
     acme.sweep()
-    assert [(one.action, one.count) for one in acme.denials()] == [(UNKNOWN_ACTION, 1), (UNKNOWN_ACTION, 9_999)]
+    assert [(one.action, one.count) for one in acme.denials()] == [
+        (UNKNOWN_ACTION, 1),
+        (UNKNOWN_ACTION, 9_999),
+    ]
     assert "do:thing-0" in acme.denials()[0].detail
     assert_sound(plane, acme)
 

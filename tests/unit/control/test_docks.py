@@ -50,12 +50,18 @@ def test_a_dock_is_recorded_as_it_was_signed(plane: Plane, known: Tenancy) -> No
         (
             "reconciler",
             [],
-            {"scope": ["send:email", "read:payments"]},
+            {"delegate_scope": ["send:email", "read:payments"]},
             InvalidInputError,
             "scope_unsorted",
         ),
         ("reconciler", ["read:payments"], {"dock_id": new_id(LEASE, 1)}, InvalidInputError, "id_malformed"),
-        ("reconciler", ["read:payments"], {"operator": "opk_" + "0" * 32}, InvalidInputError, "operator_mismatch"),
+        (
+            "reconciler",
+            ["read:payments"],
+            {"operator": "opk_" + "0" * 32},
+            InvalidInputError,
+            "operator_mismatch",
+        ),
         (
             "reconciler",
             ["read:payments"],

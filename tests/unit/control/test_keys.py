@@ -44,7 +44,9 @@ def test_a_rotated_key_takes_over_without_a_restart(plane: Plane, acme: Tenancy,
     acme.work(agent)
     assert isinstance(acme.renew(agent), object)
     acme.started(manifest)
-    rows = plane.read(lambda reader: [row.ledger_key_id for row in reader.iter_receipts(acme.tenant_id, Filter())])
+    rows = plane.read(
+        lambda reader: [row.ledger_key_id for row in reader.iter_receipts(acme.tenant_id, Filter())]
+    )
     if role is KeyRole.LEDGER:
         assert set(rows) == {old.key_id, acme.ledger.key_id}
         assert rows[-1] == acme.ledger.key_id
