@@ -15,14 +15,13 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from dragons.adapters.sql.transaction import SqlTransaction
-from dragons.control.append import CheckedClaim, append_claim, check_claim
-from dragons.control.ports import Transaction
-
-from bench.figures import Detail, Found, Line, alternate, rate
+from bench.figures import Detail, Found, alternate, compare, rate
 from bench.limit import Limit
 from bench.plane import Plane, Worker, opened
 from bench.sizes import Sizes
+from dragons.adapters.sql.transaction import SqlTransaction
+from dragons.control.append import CheckedClaim, append_claim, check_claim
+from dragons.control.ports import Transaction
 
 AGENTS = 8
 TARGET = 0.5
@@ -38,14 +37,12 @@ def measure(sizes: Sizes) -> Found:
         before = plane.size()
         pair = alternate(sizes.rounds, limit.measure, lambda: append_rate(plane, sizes))
         assert plane.size() - before == count * sizes.rounds
-        line = Line(
-            name="durable receipts, in process",
+        line = compare(
+            "durable receipts, in process", pair, target=TARGET,
             of=f"{sizes.appenders} appenders; each receipt claimed, signed, checked, sealed, signed, committed",
-            ours=pair.ours, unit="/s",
             against="the same 2 signatures and 1 verification alone, one core",
-            theirs=pair.theirs, ratio=pair.ratio, target=TARGET,
         )  # fmt: skip
-        return Found([line], [*_groups(plane, sizes), *_shares(plane, limit, sizes, pair.ours)])
+        return Found([line], [*_groups(plane, sizes), *_shares(plane, limit, sizes, pair.ours.median)])
 
 
 def append_rate(plane: Plane, sizes: Sizes) -> float:

@@ -14,25 +14,33 @@ from typing import NamedTuple
 import msgspec
 
 
+class Spread(msgspec.Struct, frozen=True):
+    """The median of the rounds, and the smallest and largest of them."""
+
+    median: float
+    low: float
+    high: float
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One comparison. `ratio` is ours to theirs; `at_most` says that the target is an upper bound."""
+    """One comparison. `ratio` is ours to theirs in each round; `at_most` says the target is an upper bound."""
 
     name: str
     of: str
-    ours: float
+    ours: Spread
     unit: str
     against: str = ""
-    theirs: float | None = None
-    ratio: float | None = None
+    theirs: Spread | None = None
+    ratio: Spread | None = None
     target: float | None = None
     at_most: bool = False
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the median meets the target; None where there is none."""
         if self.target is None:
             return None
-        value = self.ours if self.ratio is None else self.ratio
+        value = (self.ours if self.ratio is None else self.ratio).median
         return value <= self.target if self.at_most else value >= self.target
 
 
@@ -46,11 +54,12 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What one measurement found; `missing` says why it found nothing."""
+    """What one measurement found; `missing` says why it found nothing, `crashed` that it was our fault."""
 
     lines: Sequence[Line] = ()
     details: Sequence[Detail] = ()
     missing: str = ""
+    crashed: bool = False
 
     @property
     def met(self) -> bool:
@@ -59,20 +68,29 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Pair(NamedTuple):
-    """Medians of rounds that alternate; the ratio is that of ours to theirs within each round."""
+    """Both sides of rounds that alternate; the ratio is that of ours to theirs within each round."""
 
-    theirs: float
-    ours: float
-    ratio: float
+    theirs: Spread
+    ours: Spread
+    ratio: Spread
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and range of at least one value."""
+    return Spread(median(values), min(values), max(values))
 
 
 def alternate(rounds: int, theirs: Callable[[], float], ours: Callable[[], float]) -> Pair:
     """Measure `theirs` and `ours` in turn: whatever else the machine does, it does to both."""
-    found = [(theirs(), ours()) for _ in range(rounds)]
+    return paired([(theirs(), ours()) for _ in range(rounds)])
+
+
+def paired(rounds: Sequence[tuple[float, float]]) -> Pair:
+    """The two sides of rounds of (theirs, ours)."""
     return Pair(
-        median(one for one, _ in found),
-        median(other for _, other in found),
-        median(other / one for one, other in found),
+        spread([one for one, _ in rounds]),
+        spread([other for _, other in rounds]),
+        spread([other / one for one, other in rounds]),
     )
 
 
@@ -100,16 +118,17 @@ def compare(
     of: str,
     against: str,
     target: float | None = 1.0,
+    at_most: bool = False,
     unit: str = "/s",
 ) -> Line:
-    """A line of rates; a peer is to be met or exceeded at the same work unless `target` says otherwise."""
+    """A line of both sides; a peer's rate is to be met or exceeded unless `target` says otherwise."""
     return Line(
         name=name, of=of, ours=pair.ours, unit=unit, against=against, theirs=pair.theirs, ratio=pair.ratio,
-        target=target,
+        target=target, at_most=at_most,
     )  # fmt: skip
 
 
-def spread(count: int, among: int) -> Iterator[int]:
+def mixed(count: int, among: int) -> Iterator[int]:
     """`count` places among `among`, evenly mixed and the same in every run."""
     step = 7_919
     return ((number * step) % among for number in range(count))

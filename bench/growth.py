@@ -13,19 +13,17 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
-from statistics import median
 
+from bench.append import AGENTS, append_rate
+from bench.claims import ACTION
+from bench.figures import Detail, Found, compare, paired, rate
+from bench.limit import Limit
+from bench.plane import Plane, Worker, make, opened
+from bench.sizes import Sizes
 from dragons.control.ports import About, Transaction
 from dragons.control.standing import about, standing_of
 from dragons.core.ids import CLAIM, new_id
 from dragons.core.vocabulary import Kind, Outcome
-
-from bench.append import AGENTS, append_rate
-from bench.figures import Detail, Found, Line, rate
-from bench.claims import ACTION
-from bench.limit import Limit
-from bench.plane import Plane, Worker, make, opened
-from bench.sizes import Sizes
 
 TARGET = 0.8
 JOB = 500
@@ -48,15 +46,12 @@ def measure(sizes: Sizes) -> Found:
             large.store.close()
         with opened(Path(folder) / "reopened", AGENTS) as small:
             fill(small, sizes.ledger_small)
-            small, reopen_small = reopen(small)
-            small.store.close()
-    line = Line(
-        name=f"appending at {sizes.ledger_large:,} receipts",
+            again, reopen_small = reopen(small)
+            again.store.close()
+    line = compare(
+        f"appending at {sizes.ledger_large:,} receipts", paired(rounds), unit="of limit", target=TARGET,
         of=f"share of the Ed25519 limit at {sizes.ledger_large:,} receipts",
-        ours=median(one for _, one in rounds), unit="of limit",
         against=f"the same at {sizes.ledger_small:,} receipts",
-        theirs=median(one for one, _ in rounds),
-        ratio=median(many / few for few, many in rounds), target=TARGET,
     )  # fmt: skip
     return Found([line], [
         Detail("receipts at the end", size, "receipts"),

@@ -6,11 +6,10 @@ Two signatures are made (the instance's over its claim, the ledger's over the he
 
 from __future__ import annotations
 
+from bench.figures import rate
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import Envelope, pae, payload_type
 from dragons.evidence.receipt import RECEIPT
-
-from bench.figures import rate
 
 # More would be no different: the operations don't depend on each other.
 OPERATIONS = 1_500

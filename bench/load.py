@@ -17,6 +17,8 @@ from typing import cast
 
 import msgspec
 
+from bench.claims import claim_of
+from bench.event_loop import run
 from dragons.authority.lease import Lease
 from dragons.core.canonical import decode
 from dragons.core.clock import SystemClock
@@ -26,9 +28,6 @@ from dragons.core.statement import Envelope
 from dragons.identity.proof import Request, sign_request
 from dragons.sdk.statements import Stating
 from dragons.wire.evidence import Claims
-
-from bench.claims import claim_of
-from bench.event_loop import run
 
 PING, RECEIPTS = "/v1/ping", "/v1/receipts"
 _RECORDED = {PING: b"{}", RECEIPTS: b'"receipt_id"'}

@@ -19,12 +19,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dragons.core.canonical import encode
-
-from bench.figures import Detail, Found, Line, alternate
+from bench.figures import Detail, Found, alternate, compare
 from bench.load import PING, RECEIPTS, Client, Clients, Done, Order
 from bench.plane import Plane, make
 from bench.sizes import Sizes
+from dragons.core.canonical import encode
 
 TARGET = 0.4
 STOP_SECONDS = 30
@@ -74,11 +73,10 @@ def _compare(generator: Generator, sizes: Sizes) -> Found:
     for path in done:
         generator.send(path, 1)
     pair = alternate(sizes.rounds, lambda: go(PING), lambda: go(RECEIPTS))
-    line = Line(
-        name="durable receipts, over HTTP",
+    line = compare(
+        "durable receipts, over HTTP", pair, target=TARGET,
         of=f"{sizes.http_clients} clients, one claim a request, token and proof of possession",
-        ours=pair.ours, unit="/s", against="POST /v1/ping with the same authentication",
-        theirs=pair.theirs, ratio=pair.ratio, target=TARGET,
+        against="POST /v1/ping with the same authentication",
     )  # fmt: skip
     return Found([line], [
         Detail(f"{path}, {name}", median(getattr(one, field) for one in all_of), "ms", "latency at this load")

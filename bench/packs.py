@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from bench import verify
-from bench.figures import Detail, Found, Line
+from bench.figures import Detail, Found, Line, compare, spread
 from bench.sizes import Sizes
 
 TARGET = 0.8
@@ -21,31 +21,29 @@ def measure(sizes: Sizes) -> Found:
     """The rate for a pack with payloads, and the memory for a large one without, as the API exports it."""
     rated = _apart(sizes.pack_receipts, payloads=True, rounds=sizes.rounds)
     large = _apart(sizes.pack_receipts_large, payloads=False, rounds=1)
-    cores = int(rated["cores"])
     return Found([
-        Line(
-            name="receipts verified",
-            of=f"pack of {rated['receipts']:,.0f} with payloads, all verdicts, {cores} cores",
-            ours=rated["receipts_per_second"], unit="/s",
+        compare(
+            "receipts verified", rated.pair, target=TARGET,
+            of=f"pack of {rated.receipts:,} with payloads, all verdicts, {rated.cores} cores",
             against="the same 2 Ed25519 verifications a receipt alone, same cores",
-            theirs=rated["raw_receipts_per_second"], ratio=rated["ratio"], target=TARGET,
         ),
         Line(
             name="memory to verify",
-            of=f"pack of {large['receipts']:,.0f}: this process and its workers together, largest resident",
-            ours=large["all_mb"], unit="MB", target=MEMORY_MB_MAX, at_most=True,
+            of=f"pack of {large.receipts:,}: this process and its workers together, largest resident",
+            ours=spread([large.all_mb]), unit="MB", target=MEMORY_MB_MAX, at_most=True,
         ),
     ], [
-        Detail("processor time", rated["processor_ratio"], "of limit", "the first line in processor time"),
-        Detail("large pack, rate", large["receipts_per_second"], "/s", "one round"),
-        Detail("large pack, ratio", large["ratio"], "of limit", "one round"),
-        Detail("large pack, process", large["parent_mb"], "MB", "largest resident"),
-        Detail("large pack, worker", large["child_mb"], "MB", "largest resident of one"),
-        Detail("large pack, file", large["bytes_per_receipt"], "bytes", "a receipt, without payloads"),
-        Detail("pack with payloads, file", rated["bytes_per_receipt"], "bytes", "a receipt"),
+        Detail("large pack, processor time", large.processor_ratio, "of limit", "the same in processor time"),
+        Detail("large pack, rate", large.pair.ours.median, "/s", "one round"),
+        Detail("large pack, ratio", large.pair.ratio.median, "of limit", "one round"),
+        Detail("large pack, process", large.parent_mb, "MB", "largest resident"),
+        Detail("large pack, worker", large.child_mb, "MB", "largest resident of one"),
+        Detail("large pack, building", large.built_seconds, "s", "every statement signed, one core"),
+        Detail("large pack, file", large.bytes_per_receipt, "bytes", "a receipt, without payloads"),
+        Detail("pack with payloads, file", rated.bytes_per_receipt, "bytes", "a receipt"),
     ])  # fmt: skip
 
 
-def _apart(receipts: int, *, payloads: bool, rounds: int) -> dict[str, float]:
+def _apart(receipts: int, *, payloads: bool, rounds: int) -> verify.Verified:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
         return one.submit(verify.measure, receipts, payloads=payloads, rounds=rounds).result()

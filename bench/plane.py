@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.claims import ACTION, claim_of
+from bench.event_loop import run
 from dragons.adapters.keyfiles import read_key
 from dragons.adapters.sql.store import SqlStore
 from dragons.api.inbox import Inbox
@@ -25,9 +27,6 @@ from dragons.core.statement import Envelope
 from dragons.sdk.statements import Stating
 from dragons.settings import Settings, load_settings
 from tests.support import plane as support
-
-from bench.claims import ACTION, claim_of
-from bench.event_loop import run
 
 SCOPE = (ACTION, "write:ledger")
 _SECONDS = 3_600

@@ -26,19 +26,19 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FULL = Sizes(
-    rounds=5, appenders=64, receipts_each=100, http_clients=32, http_requests_each=150, decisions=200,
+    rounds=5, appenders=64, receipts_each=100, http_clients=32, http_requests_each=150, decisions=5_000,
     pack_receipts=50_000, pack_receipts_large=1_000_000, ledger_small=1_000, ledger_large=1_000_000,
     stored=20_000, operations=10_000, tree=20_000, durable_alone=300, credentials=(1, 1_000, 10_000),
 )  # fmt: skip
 
 QUICK = Sizes(
-    rounds=3, appenders=64, receipts_each=20, http_clients=32, http_requests_each=30, decisions=40,
+    rounds=3, appenders=64, receipts_each=20, http_clients=32, http_requests_each=30, decisions=1_000,
     pack_receipts=2_000, pack_receipts_large=20_000, ledger_small=1_000, ledger_large=20_000,
     stored=4_000, operations=2_000, tree=4_000, durable_alone=60, credentials=(1, 1_000),
 )  # fmt: skip
 
 TINY = Sizes(
-    rounds=1, appenders=3, receipts_each=2, http_clients=2, http_requests_each=2, decisions=2,
+    rounds=1, appenders=3, receipts_each=2, http_clients=2, http_requests_each=2, decisions=20,
     pack_receipts=60, pack_receipts_large=60, ledger_small=10, ledger_large=1_100,
     stored=20, operations=20, tree=300, durable_alone=2, credentials=(1, 3),
 )  # fmt: skip

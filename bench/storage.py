@@ -11,12 +11,11 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from dragons.adapters.sql import schema
-
 from bench.append import AGENTS
-from bench.figures import Detail, Found, Line
+from bench.figures import Detail, Found, Line, spread
 from bench.plane import make
 from bench.sizes import Sizes
+from dragons.adapters.sql import schema
 
 _PARTS = ("header", "header_signature", "statement", "statement_signatures", "leaf_hash")
 
@@ -35,7 +34,9 @@ def measure(sizes: Sizes) -> Found:
 
 def _sizes(database: sqlite3.Connection) -> Found:
     receipts = int(database.execute("SELECT count(*) FROM receipts").fetchone()[0])
-    (page,), (pages,) = (database.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count"))
+    (page,), (pages,) = (
+        database.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count")
+    )
     try:
         taken = dict(database.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"))
     except sqlite3.OperationalError:
@@ -50,7 +51,14 @@ def _sizes(database: sqlite3.Connection) -> Found:
     columns = ", ".join(f"avg(length({name}))" for name in _PARTS)
     lengths = database.execute(f"SELECT {columns} FROM receipts WHERE kind = 'work'").fetchone()  # noqa: S608 - our own names
     return Found(
-        [Line(name="bytes stored", of="one receipt of work, in the store", ours=whole / receipts, unit="bytes")],
+        [
+            Line(
+                name="bytes stored",
+                of="one receipt of work, in the store",
+                ours=spread([whole / receipts]),
+                unit="bytes",
+            )
+        ],
         [
             *details,
             *(

@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
+from bench.figures import Pair, paired
 from dragons.audit.pack import FORMAT, Contents, Head, open_pack, write_pack
 from dragons.audit.select import PackLines, Placed, pack_statement
 from dragons.audit.verify import verify_file
@@ -111,7 +113,7 @@ def _verify(count: int) -> int:
 
 
 class _Watch(threading.Thread):
-    """What this process and its children used, seen every 10 ms: largest resident sizes, processor time."""
+    """What this process and its children used, seen every 50 ms: largest resident sizes, processor time."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -142,46 +144,50 @@ class _Watch(threading.Thread):
         return sum(seconds - self._before.get(pid, 0.0) for pid, seconds in self._seconds.items())
 
 
+class Verified(NamedTuple):
+    """What was found for one pack. Rates are receipts a second; sizes are the largest seen, in MB."""
+
+    receipts: int
+    cores: int
+    pair: Pair
+    processor_ratio: float
+    parent_mb: float
+    child_mb: float
+    all_mb: float
+    built_seconds: float
+    bytes_per_receipt: float
+
+
 def measure(
     receipts: int = 20_000, *, payloads: bool = True, workers: int | None = None, rounds: int = 3
-) -> dict[str, float]:
-    """Both rates, their ratio, sizes and memory. Checks that the pack is valid and all of it was judged.
+) -> Verified:
+    """Both rates in turn, sizes and memory. Checks that the pack is valid and all of it was judged.
 
-    The two are measured in turn, `rounds` times, and the best of each is compared: on a machine that
-    does other things as well, the best is what it can do. `processor_ratio` compares processor time
-    instead of time, which other work disturbs less.
+    `processor_ratio` compares processor time instead of time, which other work disturbs less.
     """
     cores = workers if workers is not None else (os.cpu_count() or 1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "pack.zip"
         began = time.perf_counter()
         pin = build(path, receipts, payloads=payloads)
         built = time.perf_counter() - began
         with open_pack(path) as reader:
             total = sum(1 for line in reader.lines() if line.startswith(b'{"record"'))
-        bare, full, bare_cpu, full_cpu, watch = [], [], [], [], _Watch()
+        pairs, processor, watch = [], [], _Watch()
         for _ in range(rounds):
             watch = _Watch()
             watch.start()
-            bare.append(raw(_SIGNATURES_PER_RECEIPT * total, cores))
-            bare_cpu.append(watch.stop())
+            bare = raw(_SIGNATURES_PER_RECEIPT * total, cores)
+            bare_processor = watch.stop()
             watch = _Watch()
             watch.start()
-            full.append(_verified(path, pin, total, cores))
-            full_cpu.append(watch.stop())
-        return {
-            "receipts": total,
-            "cores": cores,
-            "receipts_per_second": total / min(full),
-            "raw_receipts_per_second": total / min(bare),
-            "ratio": min(bare) / min(full),
-            "processor_ratio": min(bare_cpu) / min(full_cpu),
-            "parent_mb": watch.parent / 1e6,
-            "child_mb": watch.child / 1e6,
-            "all_mb": watch.total / 1e6,
-            "built_seconds": built,
-            "bytes_per_receipt": path.stat().st_size / receipts,
-        }
+            full = _verified(path, pin, total, cores)
+            processor.append(bare_processor / watch.stop())
+            pairs.append((total / bare, total / full))
+        return Verified(
+            total, cores, paired(pairs), median(processor), watch.parent / 1e6, watch.child / 1e6,
+            watch.total / 1e6, built, path.stat().st_size / receipts,
+        )  # fmt: skip
 
 
 def _verified(path: Path, pin: str, total: int, cores: int) -> float:
@@ -196,5 +202,5 @@ def _verified(path: Path, pin: str, total: int, cores: int) -> float:
 
 if __name__ == "__main__":
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    for name, value in measure(size, payloads="--redacted" not in sys.argv).items():
-        print(f"{name:28} {value:12.2f}")
+    for name, value in measure(size, payloads="--redacted" not in sys.argv)._asdict().items():
+        print(f"{name:20}", value)

@@ -5,10 +5,11 @@ Every limit is a number here or in `dragons.wire.base`. Nothing else reads the e
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dragons.core.errors import InvalidInputError
@@ -23,6 +24,8 @@ class Settings(BaseSettings):
     home: Path = Path("~/.dragons")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 7420
+    # The server speaks plain HTTP: other machines may reach it only through a proxy that terminates TLS.
+    behind_tls_proxy: bool = False
     # Opens the issuer and ledger keys when they are encrypted.
     key_passphrase: SecretStr | None = None
 
@@ -50,6 +53,16 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if not (self.behind_tls_proxy or _is_loopback(self.host)):
+            msg = (
+                f"{self.host} is open to other machines, and the server speaks plain HTTP: put a proxy that "
+                "terminates TLS in front of it, then set DRAGONS_BEHIND_TLS_PROXY=true"
+            )
+            raise ValueError(msg)
+        return self
+
     @property
     def database(self) -> Path:
         """State and ledger of all tenants of this home."""
@@ -75,6 +88,13 @@ class Settings(BaseSettings):
         return f"http://{host}:{self.port}"
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def load_settings(**overrides: object) -> Settings:
     """The settings of this process; InvalidInputError names every wrong variable, never its value."""
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -82,7 +102,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         faults = "; ".join(
-            f"DRAGONS_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            f"DRAGONS_{'_'.join(str(part) for part in fault['loc'] or ('host',)).upper()}: {fault['msg']}"
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInputError(

@@ -240,7 +240,9 @@ class Book:
     ) -> Sealed:
         return self.append(kind, sign(name, body, signer or self.operator), **header)
 
-    def register(self, agent: str, version: int, capabilities: list[str]) -> Manifest:
+    def register(
+        self, agent: str, version: int, capabilities: list[str], *, signer: Signer | None = None
+    ) -> Manifest:
         """Put `agent@v<version>` on the record."""
         code = FileDigest(
             path="agent.py", sha256=sha256(f"{agent}{version}".encode()).hexdigest(), bytes=1234
@@ -261,7 +263,7 @@ class Book:
         )
         named = version_name(agent, version)
         self.by_operator(
-            Kind.MANIFEST_REGISTERED, REGISTRATION, body, agent=named, manifest_hash=body.manifest_hash
+            Kind.MANIFEST_REGISTERED, REGISTRATION, body, signer, agent=named, manifest_hash=body.manifest_hash
         )
         self.manifests[named] = manifest
         return manifest

@@ -42,7 +42,6 @@ from dragons.evidence.receipt import RECEIPT, Header, Record
 from tests.support.ledger import Book
 
 LEDGER = Selection(kind="ledger")
-PAGE = b"<!doctype html><title>Evidence pack</title>\n"
 README = b"Verify with: dragons verify <file> --root <fingerprint>\n"
 
 
@@ -59,6 +58,20 @@ def window_of(book: Book, first: int, last: int) -> Selection:
     return Selection(
         kind="window", since=book.headers[first].issued_at, until=book.headers[last + 1].issued_at
     )
+
+
+class FixedPage:
+    """A page that holds no data, so that packs in tests stay small."""
+
+    def take(self, name: str, data: bytes) -> None:
+        assert name
+        assert isinstance(data, bytes)
+
+    def finish(self) -> bytes:
+        return b"<!doctype html><title>Evidence pack</title>\n"
+
+
+PAGE = FixedPage()
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dragons.authority.catalogue import CATALOGUE, Catalogue, Entry
 from dragons.authority.dock import Dock
 from dragons.authority.revocation import Target
-from dragons.core.keys import KeyRole
+from dragons.core.keys import KeyRole, Signer
 from dragons.core.vocabulary import Kind, OrganismState, Outcome, Risk
 from dragons.identity.records import ACTIVATION, Activation
 from tests.support import work
@@ -29,7 +29,9 @@ class Story:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def publish(book: Book, version: int, *, pay: Risk = Risk.HIGH, only: list[str] | None = None) -> None:
+def publish(
+    book: Book, version: int, *, pay: Risk = Risk.HIGH, only: list[str] | None = None, signer: Signer | None = None
+) -> None:  # fmt: skip
     """The tenant's catalogue; `only` leaves the other capabilities out."""
     risks = {
         "read:payments": Risk.LOW,
@@ -47,10 +49,10 @@ def publish(book: Book, version: int, *, pay: Risk = Risk.HIGH, only: list[str] 
         },
         published_at=book.time(),
     )
-    book.by_operator(Kind.CATALOGUE_PUBLISHED, CATALOGUE, body)
+    book.by_operator(Kind.CATALOGUE_PUBLISHED, CATALOGUE, body, signer)
 
 
-def activate(book: Book, agent: str, version: int, ordinal: int) -> None:
+def activate(book: Book, agent: str, version: int, ordinal: int, *, signer: Signer | None = None) -> None:
     body = Activation(
         tenant_id=book.tenant_id,
         agent=agent,
@@ -63,6 +65,7 @@ def activate(book: Book, agent: str, version: int, ordinal: int) -> None:
         Kind.VERSION_ACTIVATED,
         ACTIVATION,
         body,
+        signer,
         agent=f"{agent}@v{version}",
         manifest_hash=body.manifest_hash,
     )

@@ -90,3 +90,15 @@ def test_an_ipv6_address_is_a_url() -> None:
 def test_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert load_settings(home=Path("here")).home == tmp_path / "here"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_loopback_needs_no_proxy(host: str) -> None:
+    assert load_settings(host=host).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "control.example"])  # noqa: S104 - what must be refused
+def test_other_machines_come_through_a_proxy_that_terminates_tls(host: str) -> None:
+    with pytest.raises(InvalidInputError, match="DRAGONS_HOST.*DRAGONS_BEHIND_TLS_PROXY=true"):
+        load_settings(host=host)
+    assert load_settings(host=host, behind_tls_proxy=True).host == host

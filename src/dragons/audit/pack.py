@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, NamedTuple
+from typing import IO, Annotated, NamedTuple, Protocol
 
 import msgspec
 
@@ -244,13 +244,23 @@ def gap_line(nodes: Iterable[Node]) -> bytes:
     return encode(Line(gap=[GapNode(level=n.level, index=n.offset, hash=n.hash) for n in nodes]))
 
 
+class Page(Protocol):
+    """Makes `verify.html` of what goes into a pack."""
+
+    def take(self, name: str, data: bytes) -> None:
+        """Hear the next bytes of an entry."""
+
+    def finish(self) -> bytes:
+        """The page, once every other entry is written."""
+
+
 class Contents(NamedTuple):
     """What a pack holds besides its head; `payloads` None leaves their entry out."""
 
     lines: Iterable[bytes]
     payloads: Iterable[Payload] | None
     heartbeats: Sequence[HeartbeatDigest]
-    page: bytes
+    page: Page
     readme: bytes
 
 
@@ -259,33 +269,43 @@ def write_pack(
 ) -> None:
     """Write a pack as a stream; equal content gives equal bytes (compressed, with one zlib).
 
-    `head` is asked when all lines are written, because the pack statement counts and hashes them.
+    `head` is asked when all lines are written, because the pack statement counts and hashes them. The
+    page comes last, because it holds the other entries.
     """
     with zipfile.ZipFile(file, "w") as archive:
 
         def info(name: str) -> zipfile.ZipInfo:
             return _info(name, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
 
+        def add(name: str, data: bytes) -> None:
+            archive.writestr(info(name), data)
+            contents.page.take(name, data)
+
         archive.writestr(info(README_FILE), contents.readme)
-        archive.writestr(info(PAGE_FILE), contents.page)
-        _write_lines(archive, info(RECEIPTS_FILE), contents.lines)
+        _write_lines(archive, info(RECEIPTS_FILE), contents.lines, contents.page)
         if contents.payloads is not None:
-            _write_lines(archive, info(PAYLOADS_FILE), map(encode, contents.payloads))
+            _write_lines(archive, info(PAYLOADS_FILE), map(encode, contents.payloads), contents.page)
         if contents.heartbeats:
-            archive.writestr(info(HEARTBEATS_FILE), _heartbeats_json(contents.heartbeats))
-        archive.writestr(info(HEAD_FILE), encode(head()))
+            add(HEARTBEATS_FILE, _heartbeats_json(contents.heartbeats))
+        add(HEAD_FILE, encode(head()))
+        archive.writestr(info(PAGE_FILE), contents.page.finish())
 
 
-def _write_lines(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lines: Iterable[bytes]) -> None:
+def _write_lines(archive: zipfile.ZipFile, info: zipfile.ZipInfo, lines: Iterable[bytes], page: Page) -> None:
     with archive.open(info, "w", force_zip64=True) as entry:
+
+        def write(data: bytes) -> None:
+            entry.write(data)
+            page.take(info.filename, data)
+
         buffer = bytearray()
         for line in lines:
             buffer += line
             buffer += b"\n"
             if len(buffer) >= _CHUNK_BYTES:
-                entry.write(buffer)
+                write(bytes(buffer))
                 buffer.clear()
-        entry.write(buffer)
+        write(bytes(buffer))
 
 
 def _heartbeats_json(digests: Sequence[HeartbeatDigest]) -> bytes:

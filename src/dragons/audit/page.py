@@ -34,9 +34,11 @@ from dragons.evidence import payload
 from dragons.evidence.receipt import Header
 from dragons.liveness.heartbeat import Heartbeat
 
-# Above this many bytes of receipts and payloads the page comes without data and reads the file itself.
+# Above this many bytes of entries the page comes without data and reads the file itself.
 EMBEDDED_BYTES_MAX = 20_000_000
 EMBEDDED = (pack.HEAD_FILE, pack.RECEIPTS_FILE, pack.PAYLOADS_FILE, pack.HEARTBEATS_FILE)
+# As in `dragons.audit.pack`: more saves little and takes twice the time.
+_COMPRESS_LEVEL = 1
 
 # What judges a pack, lowest first, then what shows it.
 VERIFIER = (
@@ -49,12 +51,49 @@ _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=async|class|const|function|let)", re.MULTILINE)
 
 
-def build_page(entries: Mapping[str, bytes] | None) -> bytes:
-    """The page, with the pack's files in it when they are given and small enough.
+class EmbeddedPage:
+    """The page of a pack while that is written: keeps the entries, deflated, as long as they are small."""
 
-    `entries` are the files of a pack by name; those that are not evidence are left out.
-    """
-    data = "" if entries is None or not embeds(_size(entries)) else "\n".join(_embedded(entries))
+    def __init__(self) -> None:
+        self._packed: dict[str, list[bytes]] = {}
+        self._packers: dict[str, zlib._Compress] = {}
+        self._sizes: dict[str, int] = {}
+
+    def take(self, name: str, data: bytes) -> None:
+        """The next bytes of an entry; of one that is no evidence nothing is kept."""
+        if name not in EMBEDDED:
+            return
+        self._sizes[name] = self._sizes.get(name, 0) + len(data)
+        if self._is_too_large():
+            self._packed.clear()
+            return
+        packer = self._packers.setdefault(name, zlib.compressobj(_COMPRESS_LEVEL, wbits=-zlib.MAX_WBITS))
+        self._packed.setdefault(name, []).append(packer.compress(data))
+
+    def finish(self) -> bytes:
+        """The page, with the entries in it unless they were too large."""
+        return page_with("" if self._is_too_large() else "\n".join(map(self._element, self._packed)))
+
+    def _is_too_large(self) -> bool:
+        return sum(self._sizes.values()) > EMBEDDED_BYTES_MAX
+
+    def _element(self, name: str) -> str:
+        """An entry as a script element that no browser runs."""
+        data = b64encode(b"".join(self._packed[name]) + self._packers[name].flush()).decode("ascii")
+        size = self._sizes[name]
+        return f'<script type="text/plain" data-entry="{name}" data-bytes="{size}">{data}</script>'
+
+
+def build_page(entries: Mapping[str, bytes] | None = None) -> bytes:
+    """The page, with a pack's entries in it when they are given and small enough."""
+    page = EmbeddedPage()
+    for name, data in (entries or {}).items():
+        page.take(name, data)
+    return page.finish()
+
+
+def page_with(data: str) -> bytes:
+    """The page around `data`, which are its elements of evidence; empty for a page that asks for a pack."""
     script, style = script_of(MODULES), _read("page.css")
     policy = "; ".join(
         (
@@ -68,11 +107,6 @@ def build_page(entries: Mapping[str, bytes] | None) -> bytes:
     )
     parts = {"POLICY": policy, "STYLE": style, "DATA": data, "SCRIPT": script}
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html")).encode()
-
-
-def embeds(size: int) -> bool:
-    """True when that many bytes of receipts and payloads go into the page."""
-    return size <= EMBEDDED_BYTES_MAX
 
 
 @cache
@@ -190,22 +224,6 @@ def _field(field: inspect.Field, documents: dict[str, Any]) -> dict[str, Any]:
 def _bounded(kind: str, least: int | None, most: int | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     bounds = {"min": least, "max": most, **more}
     return {"kind": kind, **{name: value for name, value in bounds.items() if value is not None}}
-
-
-def _size(entries: Mapping[str, bytes]) -> int:
-    return sum(len(entries.get(name, b"")) for name in (pack.RECEIPTS_FILE, pack.PAYLOADS_FILE))
-
-
-def _embedded(entries: Mapping[str, bytes]) -> list[str]:
-    """The pack's files as script elements that no browser runs."""
-    found = []
-    for name in EMBEDDED:
-        if name in entries:
-            packer = zlib.compressobj(6, wbits=-zlib.MAX_WBITS)
-            data = b64encode(packer.compress(entries[name]) + packer.flush()).decode("ascii")
-            size = len(entries[name])
-            found.append(f'<script type="text/plain" data-entry="{name}" data-bytes="{size}">{data}</script>')
-    return found
 
 
 def _csp_hash(text: str) -> str:

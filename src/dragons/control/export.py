@@ -20,6 +20,7 @@ from dragons.audit.pack import (
     Selection,
     write_pack,
 )
+from dragons.audit.page import EmbeddedPage
 from dragons.audit.select import (
     PackLines,
     Placed,
@@ -105,7 +106,7 @@ def export_pack(
         return _head(reader, ledger, body, tree, first.seq)
 
     heartbeats = _heartbeats(reader, tenant_id, selection, leases)
-    write_pack(file, Contents(lines, None, heartbeats, b"", README), head)
+    write_pack(file, Contents(lines, None, heartbeats, EmbeddedPage(), README), head)
     return made[0]
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import msgspec
 
 from dragons.audit.pack import (
-    PAGE_FILE,
     README_FILE,
     Contents,
     PackReader,
@@ -24,6 +23,7 @@ from dragons.audit.pack import (
     parse_line,
     write_pack,
 )
+from dragons.audit.page import EmbeddedPage
 from dragons.core.errors import StorageError
 from dragons.core.statement import payload_type
 from dragons.evidence.payload import Payload, opens
@@ -100,7 +100,7 @@ def complete_pack(redacted: Path, target: Path, store: LocalStore) -> Shown:
             lines=reader.lines(),
             payloads=found.iterate(),
             heartbeats=reader.heartbeats(),
-            page=archive.read(PAGE_FILE),
+            page=EmbeddedPage(),
             readme=archive.read(README_FILE),
         )
         head = reader.head

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from dragons.core.clock import Clock
 
 T = TypeVar("T")
 
+FILE_MODE = 0o600
 READERS_MAX = 16
 BUSY_MS = 10_000
 _CACHE_KIB = 64 * 1024
@@ -34,6 +35,7 @@ class SqlStore:
 
     def __init__(self, path: Path, keyring: Keyring, clock: Clock) -> None:
         self.path = path
+        _keep_private(path)
         try:
             self._writing = _engine(
                 path, begin="BEGIN IMMEDIATE", setup=("PRAGMA page_size=8192", "PRAGMA journal_mode=WAL")
@@ -67,6 +69,12 @@ class SqlStore:
         self._writer.close()
         self._reading.dispose()
         self._writing.dispose()
+
+
+def _keep_private(path: Path) -> None:
+    # SQLite gives its log files the mode of the database, and would make that one readable for all.
+    with suppress(OSError):
+        path.touch(mode=FILE_MODE)
 
 
 def _engine(path: Path, *, begin: str, setup: tuple[str, ...]) -> Engine:

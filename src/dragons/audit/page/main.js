@@ -28,6 +28,7 @@ const timeline = new Timeline(at("list"), (index) => go(index, { focus: false })
 async function verify() {
   page.running?.abort();
   const running = (page.running = new AbortController());
+  busy(true);
   problem("");
   try {
     const asked = await wishes();
@@ -74,7 +75,11 @@ function present() {
   const wanted = page.story.byIndex[page.selected] ? page.selected : first?.index;
   if (wanted === undefined) show(at("detail"), el("p", { class: "hint" }, "There is no receipt in this pack."));
   else go(wanted, { focus: false });
+  busy(false);
 }
+
+/** Say to assistive technology, and to tests, whether what the page shows is still being made. */
+const busy = (is) => at("main").setAttribute("aria-busy", String(is));
 
 function breaks() {
   const found = new Map();
@@ -223,6 +228,7 @@ function problem(text) {
 }
 
 function failed(error) {
+  busy(false);
   at("progress").hidden = true;
   at("seal").className = "seal fail";
   at("headline").textContent = "Not verified";
@@ -261,9 +267,16 @@ async function begin() {
   }
   pinOfAddress();
   const pack = await embeddedPack();
-  if (pack === null) at("welcome").hidden = page.pack !== null;
+  if (pack === null) welcome();
   else await openPack(pack, "the pack in this page");
 }
+
+function welcome() {
+  if (page.pack !== null) return; // a reader was quicker
+  at("welcome").hidden = false;
+  busy(false);
+}
+
 begin().catch((error) => {
   at("pack").hidden = false;
   failed(error);
