@@ -99,6 +99,6 @@ def test_loopback_needs_no_proxy(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "control.example"])  # noqa: S104 - what must be refused
 def test_other_machines_come_through_a_proxy_that_terminates_tls(host: str) -> None:
-    with pytest.raises(InvalidInputError, match="DRAGONS_HOST.*DRAGONS_BEHIND_TLS_PROXY=true"):
+    with pytest.raises(InvalidInputError, match=r"DRAGONS_HOST.*DRAGONS_BEHIND_TLS_PROXY=true"):
         load_settings(host=host)
     assert load_settings(host=host, behind_tls_proxy=True).host == host
