@@ -65,7 +65,7 @@ def spread_of(value: Spread | None, unit: str = "") -> str:
     if value is None:
         return ""
     text = f"{figure(value.median)} {unit}".rstrip()
-    return text if value.low == value.high else f"{text} ({figure(value.low)}–{figure(value.high)})"
+    return text if value.low == value.high else f"{text} ({figure(value.low)} to {figure(value.high)})"
 
 
 def target_of(line: Line) -> str:
@@ -121,7 +121,7 @@ def _markdown_section(name: str, found: Found) -> str:
     heading = f"### {MEASUREMENTS[name][1]}"
     if found.missing:
         return f"{heading}\n\nNot measured: {found.missing}"
-    parts = [heading, _markdown_table(_HEADINGS[:-1] + ("verdict",), [_row(line) for line in found.lines])]
+    parts = [heading, _markdown_table((*_HEADINGS[:-1], "verdict"), [_row(line) for line in found.lines])]
     if found.details:
         parts.append(_markdown_table(("detail", "value", "of"), [_detail(one) for one in found.details]))
     return "\n\n".join(parts)

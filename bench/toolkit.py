@@ -124,6 +124,6 @@ def _credentials(manager_type: Callable[[], Any], count: int, sizes: Sizes) -> L
     pair = alternate(sizes.rounds, theirs, lambda: decision_us(sizes.decisions))
     assert manager.validate(tokens[-1]).has_capability(ACTION)
     return compare(
-        f"decision, {count:,} agents", pair, unit="µs", target=1.0, at_most=True, of=OF,
-        against=f"validate and has_capability, {count:,} credentials issued; random token, no signature",
+        f"decision, credentials issued: {count:,}", pair, unit="µs", target=1.0, at_most=True, of=OF,
+        against="CredentialManager.validate and has_capability; a random token, no signature",
     )  # fmt: skip

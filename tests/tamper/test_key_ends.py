@@ -329,4 +329,5 @@ def test_a_damaged_pack_with_a_compromised_key_is_a_verdict(judge: Judge) -> Non
     parts = packs.export(book)
     spoiled = parts.with_lines([*parts.lines, b"x" * 5_000_000])
     report = judge(spoiled, pin=book.pin)
-    assert found(report, Question.INTEGRITY) == ("malformed", 12)
+    assert found(report, Question.INTEGRITY) == ("damaged", 12)
+    assert found(report, SIGNER) == ("key_compromised", 9)

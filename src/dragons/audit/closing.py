@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -12,9 +13,10 @@ from dragons.core.clock import parse_time
 from dragons.core.errors import InvalidInputError
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import is_signed_by
+from dragons.core.vocabulary import Kind
 from dragons.evidence.checkpoint import Checkpoint, Witness, count_witnesses, verify_checkpoint
 from dragons.evidence.merkle import verify_consistency
-from dragons.evidence.receipt import RECEIPT, Header
+from dragons.evidence.receipt import RECEIPT, Header, Record
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
 
 if TYPE_CHECKING:
@@ -130,22 +132,36 @@ def _judge_compromised(run: Verification) -> None:
     suspects = run.governance.trust.used_after_compromise()
     if not suspects:
         return
-    index = 0
+    index = -1
     for data in run.reader.lines():
         try:
             line = parse_line(data)
-            if isinstance(line.record, msgspec.UnsetType):
-                continue
-            record, index = line.record, index + 1
-            header = record.header.body(RECEIPT, Header)
+        except InvalidInputError:
+            index += 1
+            continue
+        if isinstance(line.record, msgspec.UnsetType):
+            continue
+        index += 1
+        try:
+            header = line.record.header.body(RECEIPT, Header)
         except InvalidInputError:
             continue
-        for signature in (*record.header.signatures, *record.statement.signatures):
-            since = suspects.get(signature.keyid)
+        for key_id in _signers_in_their_role(line.record, header):
+            since = suspects.get(key_id)
             if since is not None and header.issued_at >= since:
                 run.fail(Question.SIGNER, Fault(
-                    "key_compromised", f"{signature.keyid} is not trusted since {since}", index - 1, header.seq))  # fmt: skip
+                    "key_compromised", f"{key_id} is not trusted since {since}", index, header.seq))  # fmt: skip
                 return
+
+
+def _signers_in_their_role(record: Record, header: Header) -> Iterator[str]:
+    """Who signed a receipt; not who signed a rotation, in which the old key has no say about authority."""
+    signed = [record.header]
+    if header.kind is not Kind.KEY_REGISTERED:
+        signed.append(record.statement)
+    for envelope in signed:
+        if len(envelope.signatures) == 1:
+            yield envelope.signatures[0].keyid
 
 
 def _judge_open(run: Verification) -> None:

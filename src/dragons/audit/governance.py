@@ -5,12 +5,13 @@ from __future__ import annotations
 from dragons.audit.claims import judge_closing, judge_session
 from dragons.audit.leases import HeldLease
 from dragons.audit.mandate import Mandate
+from dragons.audit.origins import Origins
 from dragons.audit.trust import Trust
 from dragons.audit.verdicts import Question
 from dragons.authority.catalogue import Catalogue
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, Release
-from dragons.authority.revocation import Revocation
+from dragons.authority.revocation import Revocation, Target
 from dragons.core.canonical import Document
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import Envelope, is_signed_by
@@ -28,6 +29,7 @@ class Governance:
     def __init__(self, pinned: str) -> None:
         self.trust = Trust(pinned)
         self.mandate = Mandate()
+        self._origins = Origins()
 
     def admit(self, envelope: Envelope, header: Header, body: Document, signer: KeyRole) -> Wrong | None:
         """Check who signed a governance statement and let it take effect; returns what is wrong.
@@ -39,9 +41,16 @@ class Governance:
         entry = self.trust.signer(envelope, signer, header.issued_at)
         if isinstance(entry, str):
             return Question.SIGNER, "statement_signer", entry
-        if not is_signed_by(envelope, envelope.signatures[0].keyid, entry.key):
+        key_id = envelope.signatures[0].keyid
+        # An operator may be revoked by another one while the key itself still holds.
+        if self.mandate.is_revoked(Target.OPERATOR, key_id):
+            return Question.SIGNER, "statement_signer", f"{key_id} was revoked before"
+        if not is_signed_by(envelope, key_id, entry.key):
             return Question.SIGNER, "signature_invalid", "the statement's signature does not hold"
-        return self._authority(self._take_effect(body, envelope, header))
+        wrong = self._authority(self._take_effect(body, envelope, header))
+        if wrong is None and signer is KeyRole.OPERATOR:
+            self._origins.note(body, key_id, header.issued_at)
+        return wrong
 
     def judge(self, lease: HeldLease, header: Header, body: Document, envelope: Envelope) -> Wrong | None:
         """What an instance's statement under `lease` lacks in authority, None when nothing.
@@ -70,8 +79,8 @@ class Governance:
         else:
             wrong = self.trust.admit_revocation(envelope, header.issued_at)
             if wrong is None:
-                key_id = envelope.body(KEY_REVOCATION, KeyRevocation).key_id
-                self.mandate.revoke_operator(key_id, header.issued_at)
+                body = envelope.body(KEY_REVOCATION, KeyRevocation)
+                self._origins.end(self.mandate, body.key_id, body.compromised_since, header.issued_at)
         return None if wrong is None else (Question.SIGNER, "key_untrusted", wrong)
 
     def _authority(self, wrong: str | None) -> Wrong | None:

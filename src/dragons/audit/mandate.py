@@ -83,12 +83,15 @@ class Mandate:
         return None
 
     def admit_revocation(self, body: Revocation, at: str) -> str | None:
-        self.revoked.setdefault(entry(body.kind, body.target), at)
+        self.revoke(body.kind, body.target, at)
         return None
 
-    def revoke_operator(self, key_id: str, at: str) -> None:
-        """An operator's key ended: with it end the leases that it authorized."""
-        self.revoked.setdefault(entry(Target.OPERATOR, key_id), at)
+    def revoke(self, kind: Target, target: str, at: str) -> None:
+        """Nothing under `target` has authority from `at` on; the first time counts."""
+        self.revoked.setdefault(entry(kind, target), at)
+
+    def is_revoked(self, kind: Target, target: str) -> bool:
+        return entry(kind, target) in self.revoked
 
     def admit_transition(self, body: Transition, at: str) -> str | None:
         if body.after in ENDED_STATES:
@@ -110,6 +113,8 @@ class Mandate:
             known = self.catalogue.get(name)
             if known is None or not known.delegable:
                 return f"{Reason.CAPABILITY_NOT_DELEGABLE}: {name}"
+        if body.not_after > parent.expires_at:
+            return f"{Reason.TTL_EXCEEDED}: the parent ends at {parent.expires_at}"
         self.delegations[envelope.payload_digest()] = body
         return None
 

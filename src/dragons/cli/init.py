@@ -82,7 +82,9 @@ def init(
             ("API token", made.token_path),
         ],
     )
-    tell_next(cli, made)
+    if made.created:
+        tell_keys(cli, made)
+        cli.printer.note("Next: dragons up")
 
 
 def make_home(settings: Settings, name: str, operator: str | None, passphrase: str | None) -> Tenancy:
@@ -115,15 +117,12 @@ def missing_packages(error: ModuleNotFoundError) -> Exception:
     )
 
 
-def tell_next(cli: Cli, made: Tenancy) -> None:
-    """What a person should do with a new home."""
-    if not made.created:
-        return
+def tell_keys(cli: Cli, made: Tenancy) -> None:
+    """What a person should do with the keys of a new home."""
     cli.printer.note(
         "\nPin the root fingerprint: whoever verifies your evidence needs it, by another way than the evidence."
         f"\nTake {made.folder / ROOT_FILE} offline now (an encrypted stick, a safe). Only key changes need it;"
         "\nwith it anybody can speak for this tenant, without it nobody can replace a lost key."
-        "\nNext: dragons up"
     )
 
 

@@ -13,7 +13,7 @@ import typer
 
 from dragons.cli.command import START, command
 from dragons.cli.context import Cli
-from dragons.cli.init import DEFAULT_TENANT, NameOption, OperatorOption, make_home, settings_of, tell_next
+from dragons.cli.init import DEFAULT_TENANT, NameOption, OperatorOption, make_home, settings_of, tell_keys
 from dragons.cli.output import write_json
 from dragons.core.errors import NotFoundError
 
@@ -110,14 +110,16 @@ def _announce(cli: Cli, url: str, made: Tenancy) -> None:
         f"\n  tenant            {made.tenant_id}"
         f"\n  root fingerprint  {made.root_fingerprint}"
     )
-    tell_next(cli, made)
+    if made.created:
+        tell_keys(cli, made)
     cli.printer.note(
         "\nIn another terminal:"
         "\n  dragons doctor                       is all well?"
+        '\n  dragons run --agent NAME --goal "…" -- COMMAND    govern any program, as it is'
+        "\nFor an agent with capabilities of its own:"
         "\n  dragons capabilities publish FILE    say what each capability means"
         "\n  dragons manifests register DIR --activate"
         "\n  dragons docks create --agent NAME --scope CAP"
-        '\n  dragons run --agent NAME --goal "…" -- COMMAND'
         "\nCtrl-C stops the control plane. Agents whose authority can't be checked are denied meanwhile.\n"
     )
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from dragons.authority.catalogue import CATALOGUE, Catalogue
 from dragons.control.caller import Caller
+from dragons.control.compromise import is_spoiled
 from dragons.control.ports import Appended, Reader, Transaction
 from dragons.control.rows import CatalogueRow
 from dragons.control.statements import check_date, take_operator_statement
@@ -33,18 +34,26 @@ def publish_catalogue(tx: Transaction, caller: Caller, statement: Envelope) -> A
 
 
 def current_catalogue(reader: Reader, tenant_id: str) -> Catalogue | None:
-    """The tenant's present catalogue, None before the first was published."""
+    """The catalogue in force, None before the first was published or when its signer was compromised."""
     row = reader.catalogue(tenant_id)
-    return None if row is None else parse_envelope(row.statement).body(CATALOGUE, Catalogue)
+    if row is None or _is_spoiled(reader, row):
+        return None
+    return parse_envelope(row.statement).body(CATALOGUE, Catalogue)
 
 
 def risks(reader: Reader, tenant_id: str) -> dict[str, Risk]:
-    """The risk of every capability that the tenant knows; not to be changed by the caller."""
+    """The risk of every capability in force; not to be changed by the caller."""
     row = reader.catalogue(tenant_id)
-    return {} if row is None else _risks(row.statement)
+    return {} if row is None or _is_spoiled(reader, row) else _parsed(row.statement)[1]
+
+
+def _is_spoiled(reader: Reader, row: CatalogueRow) -> bool:
+    return is_spoiled(reader, row.tenant_id, _parsed(row.statement)[0], row.published_ms)
 
 
 @lru_cache(maxsize=256)
-def _risks(statement: bytes) -> dict[str, Risk]:
-    body = parse_envelope(statement).body(CATALOGUE, Catalogue)
-    return {name: entry.risk for name, entry in body.capabilities.items()}
+def _parsed(statement: bytes) -> tuple[str, dict[str, Risk]]:
+    """The signer's key id and the risks."""
+    envelope = parse_envelope(statement)
+    body = envelope.body(CATALOGUE, Catalogue)
+    return envelope.signatures[0].keyid, {name: one.risk for name, one in body.capabilities.items()}

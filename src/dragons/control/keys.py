@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dragons.authority.revocation import Target, entry
 from dragons.control.caller import Caller
+from dragons.control.compromise import spoiled_versions
 from dragons.control.ports import Appended, Reader, Transaction
 from dragons.control.rows import KeyRow, RevocationRow
 from dragons.control.statements import take_body
@@ -48,7 +49,9 @@ def register_key(tx: Transaction, caller: Caller, statement: Envelope) -> Append
 
 
 def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
-    """Record the end of a key. An operator key takes its docks' leases with it."""
+    """Record the end of a key. An operator's takes its docks' leases with it, and the instances of the
+    versions that it registered since it was compromised.
+    """
     body = take_body(caller, statement, KEY_REVOCATION, KeyRevocation)
     _check_root(tx, caller, statement, {_root_id(tx, caller)})
     row = tx.key(caller.tenant_id, body.key_id)
@@ -56,15 +59,14 @@ def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended
         raise NotFoundError("key_missing", f"{body.key_id} is no key of this tenant.")
     if row.revoked_ms is not None:
         raise ConflictError("key_revoked", f"{body.key_id} is revoked already.")
-    tx.put_key(
-        replace(
-            row, revoked_ms=parse_time(body.revoked_at), compromised_ms=parse_time(body.compromised_since)
-        )
-    )
-    ordinal = tx.revocation_count(caller.tenant_id)
-    tx.put_revocation(
-        RevocationRow(caller.tenant_id, ordinal, entry(Target.OPERATOR, body.key_id), tx.now_ms)
-    )
+    since_ms = parse_time(body.compromised_since)
+    tx.put_key(replace(row, revoked_ms=parse_time(body.revoked_at), compromised_ms=since_ms))
+    ended = [
+        entry(Target.OPERATOR, body.key_id),
+        *spoiled_versions(tx, caller.tenant_id, body.key_id, since_ms),
+    ]
+    for ordinal, name in enumerate(ended, tx.revocation_count(caller.tenant_id)):
+        tx.put_revocation(RevocationRow(caller.tenant_id, ordinal, name, tx.now_ms))
     return tx.append(caller.tenant_id, Kind.KEY_REVOKED, statement)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragons.control.caller import Caller
+from dragons.control.compromise import is_spoiled
 from dragons.control.ports import About, Appended, Reader, Transaction
 from dragons.control.rows import ActivationRow, VersionRow
 from dragons.control.statements import check_date, take_operator_statement
@@ -50,8 +51,7 @@ def register_manifest(tx: Transaction, caller: Caller, statement: Envelope) -> t
 def activate_version(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
     """From now on the agent is launched as this version; an older number is a rollback, on the record."""
     body, key = take_operator_statement(tx, caller, statement, ACTIVATION, Activation)
-    at_ms = parse_time(body.activated_at)
-    check_date("activated_at", at_ms, tx.now_ms)
+    check_date("activated_at", parse_time(body.activated_at), tx.now_ms)
     version = tx.version(caller.tenant_id, body.agent, body.version)
     if version is None or version.manifest_hash != body.manifest_hash:
         raise NotFoundError(
@@ -71,7 +71,7 @@ def activate_version(tx: Transaction, caller: Caller, statement: Envelope) -> Ap
             body.ordinal,
             body.version,
             body.manifest_hash,
-            at_ms,
+            tx.now_ms,
             key.key_id,
             body.reason if isinstance(body.reason, str) else "",
         )
@@ -90,6 +90,8 @@ def next_version(reader: Reader, tenant_id: str, agent: str) -> int:
 
 
 def active_version(reader: Reader, tenant_id: str, agent: str) -> VersionRow | None:
-    """The version that instances are launched as, None before the first activation."""
+    """The version that instances are launched as: that of the newest activation, if its signer still counts."""
     history = reader.activations(tenant_id, agent)
-    return None if not history else reader.version(tenant_id, agent, history[-1].version)
+    if not history or is_spoiled(reader, tenant_id, history[-1].activated_by, history[-1].activated_ms):
+        return None
+    return reader.version(tenant_id, agent, history[-1].version)
