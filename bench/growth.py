@@ -1,9 +1,10 @@
 """Whether appending costs the same in a large ledger as in a small one.
 
-The large ledger is filled by jobs of `tx.append` with one prepared statement, which sequences, seals,
-signs and commits each receipt but makes and checks no claim. Then the real append path is measured at
-both sizes, each beside the Ed25519 limit of the same moment, because a fill takes minutes and a machine
-changes its speed. The small ledger is new in every round, or it would grow.
+The large ledger is filled by jobs of many claims each, instead of one. Every claim is another one, made and
+signed by its agent, judged, sequenced, sealed, signed and committed by the code that serves the API; left out
+is only that the API checks each claim's signature before. Then the real append path is measured at both sizes,
+each beside the Ed25519 limit of the same moment, because a fill takes minutes and a machine changes its
+speed. The small ledger is new in every round, or it would grow.
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from bench.append import AGENTS, append_rate
-from bench.claims import ACTION
 from bench.figures import Detail, Found, compare, paired, rate
 from bench.limit import Limit
 from bench.plane import Plane, Worker, make, opened
 from bench.sizes import Sizes
-from dragons.control.ports import About, Transaction
-from dragons.control.standing import about, standing_of
-from dragons.core.ids import CLAIM, new_id
-from dragons.core.vocabulary import Kind, Outcome
+from dragons.control.append import CheckedClaim, ClaimReceipt, append_claim
+from dragons.control.ports import Transaction
+from dragons.evidence.receipt import CLAIM, Claim
 
 TARGET = 0.8
 JOB = 500
@@ -55,7 +54,7 @@ def measure(sizes: Sizes) -> Found:
     )  # fmt: skip
     return Found([line], [
         Detail("receipts at the end", size, "receipts"),
-        Detail("filling", filled, "/s", f"prepared statements, {JOB} a job: sealed, signed, committed"),
+        Detail("filling", filled, "/s", f"{JOB} claims a job: signed, judged, sealed, signed, committed"),
         Detail(f"open and append at {sizes.ledger_small:,}", reopen_small * 1e3, "ms", "recovery included"),
         Detail(f"open and append at {sizes.ledger_large:,}", reopen_large * 1e3, "ms", "recovery included"),
     ])  # fmt: skip
@@ -78,11 +77,10 @@ def reopen(plane: Plane) -> tuple[Plane, float]:
 
 
 def fill(plane: Plane, receipts: int) -> None:
-    """Append `receipts` receipts of work with prepared statements."""
+    """Append `receipts` receipts of work."""
     waiting: deque[Future[None]] = deque()
     for number, start in enumerate(range(0, receipts, JOB)):
-        job = _job(plane, plane.workers[number % len(plane.workers)], min(JOB, receipts - start))
-        waiting.append(job)
+        waiting.append(_job(plane, plane.workers[number % len(plane.workers)], min(JOB, receipts - start)))
         if len(waiting) > _IN_FLIGHT:
             waiting.popleft().result()
     for one in waiting:
@@ -90,19 +88,13 @@ def fill(plane: Plane, receipts: int) -> None:
 
 
 def _job(plane: Plane, worker: Worker, count: int) -> Future[None]:
-    statement, caller = worker.claim(plane.clock), worker.caller
+    key = worker.stating.signer.public_key
+    statements = (worker.claim(plane.clock) for _ in range(count))
+    claims = [CheckedClaim(one.body(CLAIM, Claim), one, key) for one in statements]
 
     def run(tx: Transaction) -> None:
-        header: About = {
-            **about(tx, standing_of(tx, caller.tenant_id, caller.instance_id)),
-            "session_id": worker.session_id,
-            "action": ACTION,
-            "payload_hash": statement.payload_digest(),
-            "evidence": [],
-            "outcome": Outcome.COMPLETED,
-        }
-        for _ in range(count):
-            claim_id = new_id(CLAIM, tx.now_ms)
-            tx.append(plane.tenant_id, Kind.WORK, statement, header, claim_id=claim_id)
+        for claim in claims:
+            found = append_claim(tx, plane.issuer, worker.caller, claim)
+            assert isinstance(found, ClaimReceipt), found
 
     return plane.store.write(run)

@@ -162,13 +162,15 @@ async def send(clients: Clients, order: Order) -> Done:
         (await loop.create_connection(lambda r=r: Connection(r, expected), clients.host, clients.port))[1]  # type: ignore[misc]
         for r in prepared
     ]
-    begin = time.perf_counter()
-    for connection in open_ones:
-        connection.start()
-    await asyncio.gather(*(connection.done for connection in open_ones))
-    seconds = time.perf_counter() - begin
-    for connection in open_ones:
-        connection.close()
+    try:
+        begin = time.perf_counter()
+        for connection in open_ones:
+            connection.start()
+        await asyncio.gather(*(connection.done for connection in open_ones))
+        seconds = time.perf_counter() - begin
+    finally:
+        for connection in open_ones:
+            connection.close()
     times = sorted(taken * 1e3 for connection in open_ones for taken in connection.times)
     percentiles = quantiles(times, n=100, method="inclusive")
     return Done(len(times), seconds, percentiles[49], percentiles[98])

@@ -33,7 +33,11 @@ def measure(sizes: Sizes) -> Found:
             ours=spread([large.all_mb]), unit="MB", target=MEMORY_MB_MAX, at_most=True,
         ),
     ], [
-        Detail("large pack, processor time", large.processor_ratio, "of limit", "the same in processor time"),
+        *(
+            [Detail("large pack, processor time", large.processor_ratio, "of limit", "the same in processor time")]
+            if large.processor_ratio is not None
+            else []
+        ),
         Detail("large pack, rate", large.pair.ours.median, "/s", "one round"),
         Detail("large pack, ratio", large.pair.ratio.median, "of limit", "one round"),
         Detail("large pack, process", large.parent_mb, "MB", "largest resident"),

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
@@ -125,17 +124,21 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         me = psutil.Process()
         self._before = {me.pid: sum(me.cpu_times()[:2])}
+        self._look(me)
         while not self._done.wait(0.05):
-            sizes = []
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    with process.oneshot():
-                        self._seconds[process.pid] = sum(process.cpu_times()[:2])
-                        sizes.append(process.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-            self.parent, self.child = max(self.parent, sizes[0]), max(self.child, *sizes[1:], 0)
-            self.total = max(self.total, sum(sizes))
+            self._look(me)
+
+    def _look(self, me: psutil.Process) -> None:
+        sizes = []
+        for process in (me, *me.children(recursive=True)):
+            try:
+                with process.oneshot():
+                    self._seconds[process.pid] = sum(process.cpu_times()[:2])
+                    sizes.append(process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+        self.parent, self.child = max(self.parent, sizes[0]), max(self.child, *sizes[1:], 0)
+        self.total = max(self.total, sum(sizes))
 
     def stop(self) -> float:
         """Processor seconds since the start, of all processes seen."""
@@ -150,7 +153,7 @@ class Verified(NamedTuple):
     receipts: int
     cores: int
     pair: Pair
-    processor_ratio: float
+    processor_ratio: float | None
     parent_mb: float
     child_mb: float
     all_mb: float
@@ -163,7 +166,8 @@ def measure(
 ) -> Verified:
     """Both rates in turn, sizes and memory. Checks that the pack is valid and all of it was judged.
 
-    `processor_ratio` compares processor time instead of time, which other work disturbs less.
+    `processor_ratio` compares processor time instead of time, which other work disturbs less; it is only
+    right for minutes of work, because processes are seen every 50 ms, and None when none was seen.
     """
     cores = workers if workers is not None else (os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -173,19 +177,19 @@ def measure(
         built = time.perf_counter() - began
         with open_pack(path) as reader:
             total = sum(1 for line in reader.lines() if line.startswith(b'{"record"'))
-        pairs, processor, watch = [], [], _Watch()
+        pairs, bare_seconds, full_seconds, watch = [], 0.0, 0.0, _Watch()
         for _ in range(rounds):
             watch = _Watch()
             watch.start()
             bare = raw(_SIGNATURES_PER_RECEIPT * total, cores)
-            bare_processor = watch.stop()
+            bare_seconds += watch.stop()
             watch = _Watch()
             watch.start()
             full = _verified(path, pin, total, cores)
-            processor.append(bare_processor / watch.stop())
+            full_seconds += watch.stop()
             pairs.append((total / bare, total / full))
         return Verified(
-            total, cores, paired(pairs), median(processor), watch.parent / 1e6, watch.child / 1e6,
+            total, cores, paired(pairs), bare_seconds / full_seconds if full_seconds else None, watch.parent / 1e6, watch.child / 1e6,
             watch.total / 1e6, built, path.stat().st_size / receipts,
         )  # fmt: skip
 

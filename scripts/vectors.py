@@ -26,7 +26,7 @@ from dragons.evidence.payload import commit
 from dragons.evidence.receipt import CLAIM
 from dragons.identity.manifest import FileDigest, Manifest
 from dragons.identity.tokens import Confirmation, Workload, issue_token, thumbprint
-from tests.support import cases_more, packs, story
+from tests.support import cases_more, story
 from tests.support.cases import WITNESS, WITNESS_NAME, Case
 from tests.support.ledger import signer_of
 
@@ -72,7 +72,7 @@ def packs_and_index() -> dict[Path, bytes]:
     entries = []
     with tempfile.TemporaryDirectory() as folder:
         for case in cases_more.all_of_it():
-            data = packs.to_bytes(case.parts, compress=True)
+            data = case.to_bytes()
             path = Path(folder) / f"{case.name}.zip"
             path.write_bytes(data)
             made[PACKS / path.name] = data
@@ -131,7 +131,17 @@ def canonical_bytes() -> dict[str, Any]:
         -(2**53) + 1,
         "Zoë \U0001f409",
     ]
-    refused = ["1.0", "null", "9007199254740992", '{"a":1,"a":2}', '{"b":1,"a":2}', '{"a": 1}', '"\\u0041"', '"\\ud800"', "01"]
+    refused = [
+        "1.0",
+        "null",
+        "9007199254740992",
+        '{"a":1,"a":2}',
+        '{"b":1,"a":2}',
+        '{"a": 1}',
+        '"\\u0041"',
+        '"\\ud800"',
+        "01",
+    ]
     return {
         "equal": [{"value": value, "hex": canonical(value).hex()} for value in good],
         "refused": [{"text": text} for text in refused],

@@ -25,7 +25,7 @@ WITNESS_NAME = "witness.example/1"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One pack; `options` are what its verifier asks for beyond the pin."""
+    """One pack; `options` are what its verifier asks for beyond the pin, `finish` may spoil the file itself."""
 
     name: str
     description: str
@@ -33,6 +33,11 @@ class Case:
     parts: Parts
     code: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    finish: Callable[[bytes], bytes] = bytes
+
+    def to_bytes(self) -> bytes:
+        """The pack as a file."""
+        return self.finish(packs.to_bytes(self.parts, compress=True))
 
 
 def valid() -> list[Case]:

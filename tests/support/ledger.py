@@ -263,7 +263,12 @@ class Book:
         )
         named = version_name(agent, version)
         self.by_operator(
-            Kind.MANIFEST_REGISTERED, REGISTRATION, body, signer, agent=named, manifest_hash=body.manifest_hash
+            Kind.MANIFEST_REGISTERED,
+            REGISTRATION,
+            body,
+            signer,
+            agent=named,
+            manifest_hash=body.manifest_hash,
         )
         self.manifests[named] = manifest
         return manifest

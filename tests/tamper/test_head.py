@@ -77,7 +77,7 @@ def test_a_pack_statement_of_another_pack(four: dict[str, Parts], judge: Judge) 
         ({"tenant_id": "tnt_" + "0" * 32}, INTEGRITY, "tenant_mismatch"),
     ],
 )
-def test_a_ledger_that_lies_in_its_pack_statement(  # noqa: PLR0917 - a case table and its fixtures
+def test_a_ledger_that_lies_in_its_pack_statement(
     parts: Parts, told: Story, judge: Judge, changes: dict[str, Any], question: Question, code: str
 ) -> None:
     report = judge(parts.with_pack(told.book.ledger, **changes))

@@ -88,6 +88,7 @@ def end(acme: Tenancy, key: LocalSigner, since: str) -> None:
 def test_leases_that_it_authorized(acme: Tenancy, told: Story, judge: Judge, *, compromised: bool) -> None:
     """Every lease under its docks ends with its revocation, whenever the dock was signed."""
     second, since = acme.hire("operator"), acme.now
+    acme.plane.clock.advance(1)  # the newest dock is taken
     acme.dock("reconciler", ["read:payments"], signer=second)
     agent = acme.started(make_manifest(), scope=("read:payments",))
     assert answer(lambda: acme.authorize(agent, "read:payments")) == ""
@@ -263,7 +264,9 @@ def test_a_renewal_never_outlives_the_parent(acme: Tenancy, told: Story, judge: 
     acme.activate(note)
     acme.dock("notifier", ["send:email"])
     acme.dock("reconciler", ["read:payments"], delegate=["send:email"])
-    parent = acme.started(make_manifest(), scope=("read:payments",), delegate_scope=("send:email",), ttl_seconds=60)
+    parent = acme.started(
+        make_manifest(), scope=("read:payments",), delegate_scope=("send:email",), ttl_seconds=60
+    )
     child = acme.delegate(parent, note, ["send:email"], ttl_seconds=40)
     assert isinstance(child, Started)
     acme.plane.clock.advance(30_000)
@@ -288,10 +291,19 @@ def test_a_wish_beyond_the_parents_end(acme: Tenancy, told: Story, judge: Judge)
     acme.activate(note)
     acme.dock("notifier", ["send:email"])
     acme.dock("reconciler", ["read:payments"], delegate=["send:email"])
-    parent = acme.started(make_manifest(), scope=("read:payments",), delegate_scope=("send:email",), ttl_seconds=60)
+    parent = acme.started(
+        make_manifest(), scope=("read:payments",), delegate_scope=("send:email",), ttl_seconds=60
+    )
     assert answer(lambda: acme.delegate(parent, note, ["send:email"], ttl_seconds=61)) == "ttl_exceeded"
     told.book.dock("notifier", ["send:notice"])
-    work.delegate(told.book, told.agent, "notifier", 1, ["send:notice"], wish={"not_after": told.book.time(16 * MINUTE_MS)})
+    work.delegate(
+        told.book,
+        told.agent,
+        "notifier",
+        1,
+        ["send:notice"],
+        wish={"not_after": told.book.time(16 * MINUTE_MS)},
+    )
     assert verdict(judge, told) == ("ttl_exceeded", 13)
 
 

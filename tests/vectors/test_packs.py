@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from dragons.core.keys import PublicKey
 from dragons.evidence.checkpoint import parse_witness
 from scripts import vectors as made
 from tests.support import cases_more
+from tests.vectors import alone
+from tests.vectors.codes import all_codes
 
 INDEX: list[dict[str, Any]] = json.loads((made.PACKS / "index.json").read_text())["packs"]
 BYTES_MAX = 1_500_000
@@ -26,6 +30,11 @@ def test_the_vectors_are_made_again_as_they_are() -> None:
     stale = [path.name for path, data in fresh.items() if not made.same(path, data)]
     assert not stale, "run scripts/make-vectors"
     assert {path for path in made.FOLDER.rglob("*") if path.is_file()} == set(fresh)
+
+
+def test_twice_made_they_have_the_same_bytes() -> None:
+    """Compressed too: only another zlib may give other archives of the same entries."""
+    assert made.packs_and_index() == made.packs_and_index()
 
 
 def test_they_stay_small() -> None:
@@ -47,6 +56,21 @@ def test_a_case_shows_what_it_is_named_after(case: Any) -> None:
     codes = {verdict.get("code") for verdict in entry["report"]["verdicts"].values()}
     assert entry["report"]["valid"] is (case.code == "")
     assert case.code in codes or not case.code
+
+
+def test_every_code_is_shown_by_some_pack() -> None:
+    shown = {v["code"] for entry in INDEX for v in entry["report"]["verdicts"].values() if "code" in v}
+    assert shown == all_codes()
+
+
+def test_the_verifier_needs_no_more_than_three_packages() -> None:
+    """All packs judged by a new process in which nothing else can be imported: the same reports."""
+    command = [sys.executable, "-P", alone.__file__, str(made.PACKS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["reports"] == {entry["file"]: entry["report"] for entry in INDEX}
+    assert said["strangers"] == []
 
 
 def test_every_question_is_answered_badly_by_some_pack() -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from dragons.audit.kinds import STATEMENTS
 from dragons.audit.pack import HeartbeatDigest, parse_line
 from dragons.audit.verdicts import Fault, Question, Status
 from dragons.core.clock import parse_time
 from dragons.core.errors import InvalidInputError
-from dragons.core.keys import KeyRole, PublicKey
-from dragons.core.statement import is_signed_by
-from dragons.core.vocabulary import Kind
+from dragons.core.keys import KeyRole, PublicKey, role_of
+from dragons.core.statement import is_signed_by, payload_type
 from dragons.evidence.checkpoint import Checkpoint, Witness, count_witnesses, verify_checkpoint
 from dragons.evidence.merkle import verify_consistency
 from dragons.evidence.receipt import RECEIPT, Header, Record
@@ -155,13 +155,14 @@ def _judge_compromised(run: Verification) -> None:
 
 
 def _signers_in_their_role(record: Record, header: Header) -> Iterator[str]:
-    """Who signed a receipt; not who signed a rotation, in which the old key has no say about authority."""
-    signed = [record.header]
-    if header.kind is not Kind.KEY_REGISTERED:
-        signed.append(record.statement)
-    for envelope in signed:
-        if len(envelope.signatures) == 1:
-            yield envelope.signatures[0].keyid
+    """Whose signatures count in a receipt: not that of an old key under its rotation."""
+    demanded = {payload_type(kind.name): kind.signer for kind in STATEMENTS[header.kind]}
+    for envelope, role in (
+        (record.header, KeyRole.LEDGER),
+        (record.statement, demanded.get(record.statement.payloadType)),
+    ):
+        if len(envelope.signatures) == 1 and role_of(key_id := envelope.signatures[0].keyid) is role:
+            yield key_id
 
 
 def _judge_open(run: Verification) -> None:

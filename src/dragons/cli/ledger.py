@@ -82,6 +82,8 @@ def consistency(
         "second": None if now is None else {"size": now.size, "root": now.root.hex()},
     }
     verdict = "the past is as it was" if holds else "THE PAST WAS REWRITTEN, or the proof is broken"
+    if now is not None and kept.size > now.size:
+        verdict = f"RECEIPTS ARE LOST: the ledger ends at {now.size}, the kept checkpoint counts {kept.size}"
     cli.printer.facts(
         value,
         [

@@ -49,8 +49,9 @@ def register_key(tx: Transaction, caller: Caller, statement: Envelope) -> Append
 
 
 def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
-    """Record the end of a key. An operator's takes its docks' leases with it, and the instances of the
-    versions that it registered since it was compromised.
+    """Record the end of a key. An operator's takes the leases under its docks with it.
+
+    What it registered since it was compromised ends too: a thief's version runs under other docks.
     """
     body = take_body(caller, statement, KEY_REVOCATION, KeyRevocation)
     _check_root(tx, caller, statement, {_root_id(tx, caller)})

@@ -82,14 +82,23 @@ def measure_directory(root: Path) -> Manifest:
 
 
 def measure_program(
-    agent: str, program: Path, arguments: Sequence[str], capabilities: Sequence[str]
+    agent: str, program: Path, arguments: Sequence[str], capabilities: Sequence[str], *others: Path
 ) -> Manifest:
-    """The manifest of a single file and the command line `arguments` that starts it."""
+    """The manifest of a single file, or of several by their names, and the command line that starts it."""
     check_agent_name(agent)
-    if not program.is_file():
-        raise NotFoundError("program_missing", f"There is no file {program}.", fix="Check the path.")
+    files = {program, *others}
+    for path in files:
+        if not path.is_file():
+            raise NotFoundError("program_missing", f"There is no file {path}.", fix="Check the path.")
+    if len({path.name for path in files}) < len(files):
+        raise InvalidInputError(
+            "names_equal",
+            "Two files of the program have the same name.",
+            fix=f"Put the program into a folder with {DESCRIPTION_FILE} and measure that.",
+        )
     description = Description(agent=agent, entrypoint=list(arguments), capabilities=list(capabilities))
-    return _manifest(agent, [digest_file(program.parent, program.name)], [], description)
+    code = [digest_file(path.parent, path.name) for path in sorted(files, key=lambda one: one.name)]
+    return _manifest(agent, code, [], description)
 
 
 def walk(root: Path, exclude: Sequence[str]) -> Iterator[str]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragons.core.clock import Clock
-from dragons.core.errors import DragonsError
+from dragons.core.errors import DragonsError, ForbiddenError
 from dragons.identity.records import version_name
 from dragons.node.child import Child, environment_of
 from dragons.node.options import Ended, RunOptions, RunResult
-from dragons.node.prepare import Tell, prepare
+from dragons.node.prepare import Tell, explain_refusal, prepare
 from dragons.node.program import Measured, measure
 from dragons.node.pump import Pump
 from dragons.node.replay import replay
@@ -58,19 +58,27 @@ def run_governed(launcher: Launcher, options: RunOptions) -> RunResult:
     config = launcher.home.config()
     url = launcher.client.transport.exchange.url
     with LocalStore(launcher.home.store_path(config.tenant_id)) as store:
-        instance = launch(
+        core = SessionCore(_launch(launcher, options, measured, Place(url, store, launcher.clock)), options.goal)
+        ended, waiting = _work(launcher, core, measured)
+        result = _result(core, measured, ended, waiting)
+        return replay(launcher.client, store, result, launcher.pin) if options.replay else result
+
+
+def _launch(launcher: Launcher, options: RunOptions, measured: Measured, place: Place) -> Instance:
+    try:
+        return launch(
             launcher.client,
             measured.manifest,
-            Place(url, store, launcher.clock),
+            place,
             scope=options.scope,
             delegate_scope=options.delegate_scope,
             ttl_seconds=options.ttl_seconds,
             dispatch_id=options.dispatch_id,
         )
-        core = SessionCore(instance, options.goal)
-        ended, waiting = _work(launcher, core, measured)
-        result = _result(core, measured, ended, waiting)
-        return replay(launcher.client, store, result, launcher.pin) if options.replay else result
+    except ForbiddenError as error:
+        raise explain_refusal(
+            error, measured.manifest, has_key=launcher.operator is not None
+        ) from error
 
 
 def _work(launcher: Launcher, core: SessionCore, measured: Measured) -> tuple[Ended, int]:

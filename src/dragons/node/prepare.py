@@ -1,8 +1,9 @@
 """Before a launch: is this manifest on the record, and if not, may it be put there?
 
 An agent that nobody ever saw may be registered by the operator whose key is at hand, after saying so. A
-changed one never is without being asked for: the files that differ are named. Never docks more than
-the manifest declares.
+changed one never is without being asked for. What may not be registered is launched all the same: the
+control plane refuses it, names the files that differ, and puts the denial on the record. Never docks
+more than the manifest declares.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from dragons.identity.manifest import Manifest
 from dragons.node.options import RunOptions
 from dragons.node.program import RUN_CAPABILITY
 from dragons.sdk.client import OperatorClient
-from dragons.sdk.launch import recorded_difference
 from dragons.sdk.operator import Operator
 from dragons.wire.identity import History
 
@@ -26,7 +26,7 @@ Tell = Callable[[str], None]
 def prepare(
     client: OperatorClient, operator: Operator | None, manifest: Manifest, options: RunOptions, tell: Tell
 ) -> None:
-    """Make a new agent ready where that is allowed; ForbiddenError when the manifest may not run."""
+    """Make an agent ready where that is allowed; leaves every refusal to the control plane."""
     history = _history(client, manifest.agent)
     known = history is not None and any(v.manifest_hash == manifest.hash() for v in history.versions)
     active = history is not None and any(
@@ -37,7 +37,7 @@ def prepare(
         return
     allowed = options.register or (is_new and options.auto_register)
     if not allowed or operator is None:
-        raise _refusal(client, manifest, is_new=is_new, has_key=operator is not None)
+        return
     what = "new" if is_new else "changed"
     tell(
         f"{manifest.agent} is {what}: registering {manifest.hash()[:16]}… for {', '.join(manifest.capabilities)}"
@@ -45,6 +45,20 @@ def prepare(
     )
     _know_run(client, operator, manifest)
     operator.make_ready(manifest, ttl_seconds_max=max(options.ttl_seconds, 3600))
+
+
+def explain_refusal(error: ForbiddenError, manifest: Manifest, *, has_key: bool) -> ForbiddenError:
+    """A launch's refusal with what helps here; `has_key` says whether an operator's key is at hand."""
+    if error.code == Reason.MANIFEST_UNRECORDED:
+        fix = "Register it with `dragons manifests register`, or run with --register."
+    elif error.code == Reason.VERSION_INACTIVE:
+        fix = "Activate it with `dragons agents activate`, or run with --register."
+    else:
+        return error
+    if not has_key:
+        fix = "Ask an operator to register and activate it: this home has no operator key at hand."
+    why = error.message.removeprefix("Denied: ")
+    return ForbiddenError(error.code, f"{manifest.agent} may not run: {why}", fix=fix)
 
 
 def _history(client: OperatorClient, agent: str) -> History | None:
@@ -74,19 +88,3 @@ def _know_run(client: OperatorClient, operator: Operator, manifest: Manifest) ->
             f"The catalogue does not know {', '.join(unknown)}.",
             fix="Describe them in a catalogue and publish it: `dragons capabilities publish`.",
         )
-
-
-def _refusal(
-    client: OperatorClient, manifest: Manifest, *, is_new: bool, has_key: bool
-) -> ForbiddenError:
-    differs = None if is_new else recorded_difference(client, manifest)
-    if is_new:
-        what = f"no manifest of {manifest.agent} is on the record"
-    elif differs is None:
-        what = f"no version of {manifest.agent} is active"
-    else:
-        what = f"{manifest.agent} is not what was registered: {differs.describe()}"
-    fix = "Register it with `dragons manifests register`, or run with --register."
-    if not has_key:
-        fix = "Ask an operator to register it: this home has no operator key."
-    return ForbiddenError(Reason.MANIFEST_UNRECORDED, f"The run is refused: {what}.", fix=fix)

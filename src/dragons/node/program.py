@@ -1,19 +1,30 @@
 """What a command line is, as an agent: a described folder, or the single program that it starts.
 
-Measures before anything runs. Arguments after a script are its input, not its identity: they change from
-run to run and are recorded with it. What a command such as `sh -c` is told is code, and counts.
+What runs is what was measured: a command that starts anything else than a measured file, or than the
+entrypoint that the folder's author wrote down, is refused. The interpreter is known by its name.
+Arguments after a script are its input, not its identity: they change from run to run and are recorded
+with it. Measures before anything runs, and once.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from dragons.core.errors import InvalidInputError
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import DESCRIPTION_FILE, load_description, measure_directory, measure_program
+from dragons.node.command import (
+    is_interpreter,
+    named_files,
+    own_file,
+    program_place,
+    script_place,
+    waits_for_code,
+)
 from dragons.node.options import RunOptions
 
 # What a program that declares nothing else may do: run.
@@ -21,7 +32,7 @@ RUN_CAPABILITY = "run:program"
 
 
 class Measured(NamedTuple):
-    """An agent as it lies on disk now, and the command that starts it."""
+    """An agent as it lies on disk now, the command that starts it, and where; None is where we are."""
 
     manifest: Manifest
     command: tuple[str, ...]
@@ -29,54 +40,35 @@ class Measured(NamedTuple):
 
 
 def measure(options: RunOptions) -> Measured:
-    """The agent that `options` names; InvalidInputError when it is none."""
+    """The agent that `options` names; InvalidInputError when it is none, or starts what is not measured."""
     if options.agent_dir is not None:
         return _measure_folder(options, options.agent_dir)
-    if not options.command:
+    command = options.command
+    if not command:
         raise InvalidInputError(
             "command_missing", "There is nothing to run.", fix="Give a command after --, or a folder with an agent."
         )
-    place, program = find_program(options.command)
-    described = program.parent / DESCRIPTION_FILE
-    if described.is_file() and options.agent in {"", load_description(described).agent}:
-        return _measure_folder(options, program.parent)
+    place = program_place(command)
+    own = own_file(command)
+    for file in [*named_files(command)[:1], own] if place is None else [_file_at(command, place)]:
+        described = file.parent / DESCRIPTION_FILE
+        if described.is_file() and options.agent in {"", load_description(described).agent}:
+            return _measure_folder(options, file.parent)
     if not options.agent:
         raise InvalidInputError(
             "agent_missing", "It is not known which agent this is.", fix="Name it with --agent."
         )
     capabilities = options.capabilities or options.scope or (RUN_CAPABILITY,)
-    entrypoint = _entrypoint(options.command, place, program)
-    return Measured(measure_program(options.agent, program, entrypoint, capabilities), options.command, None)
-
-
-def find_program(command: Sequence[str]) -> tuple[int, Path]:
-    """Place and file of the first argument that is a file, else those of the command itself."""
-    for place, argument in enumerate(command[1:], start=1):
-        path = Path(argument)
-        if path.is_file():
-            return place, path.resolve()
-    found = shutil.which(command[0])
-    if found is None:
-        raise InvalidInputError(
-            "program_missing", f"There is no program {command[0]!r}.", fix="Check the name and the PATH."
-        )
-    return 0, Path(found).resolve()
-
-
-def _entrypoint(command: Sequence[str], place: int, program: Path) -> list[str]:
-    """How the program is started, without where it lies and without its input."""
-    name = Path(command[0]).name
-    if place:
-        return [name, *command[1:place], program.name]
-    # A script that is named by its path is all of its own code; anything else may run what it is told.
-    if "/" in command[0] and _is_script(program):
-        return [program.name]
-    return [name, *command[1:]]
-
-
-def _is_script(program: Path) -> bool:
-    with program.open("rb") as file:
-        return file.read(2) == b"#!"
+    if place is None:
+        # Anything may run what it is told: all of its words count, and the files that they name.
+        program, others = own, named_files(command)
+        entrypoint = [Path(command[0]).name, *command[1:]]
+    else:
+        program, others = _file_at(command, place), []
+        entrypoint = _started(command, place, program.name)
+    return Measured(
+        measure_program(options.agent, program, entrypoint, capabilities, *others), command, None
+    )
 
 
 def _measure_folder(options: RunOptions, folder: Path) -> Measured:
@@ -87,7 +79,81 @@ def _measure_folder(options: RunOptions, folder: Path) -> Measured:
             f"{folder / DESCRIPTION_FILE} describes {manifest.agent}, not {options.agent}.",
             fix="Leave out --agent, or correct it.",
         )
-    if options.command:
-        return Measured(manifest, options.command, None)
-    return Measured(manifest, tuple(manifest.entrypoint), folder)
+    files = {(folder / file.path).resolve(): file.path for file in (*manifest.code, *manifest.config)}
+    _check_entrypoint(manifest.entrypoint, folder, files)
+    command, entrypoint = options.command, tuple(manifest.entrypoint)
+    if not command:
+        return Measured(manifest, entrypoint, folder)
+    input_at = _after_entrypoint(command, entrypoint, folder)
+    place = _place_in(command, files, known=bool(input_at))
+    if place is not None:
+        # Started by a measured file, wherever we are. A new way of starting it is another identity.
+        started = entrypoint if input_at else _started(command, place, files[_file_at(command, place)])
+        return Measured(msgspec.structs.replace(manifest, entrypoint=list(started)), command, None)
+    if input_at:
+        # It may look up what it runs beside itself, so it runs where its author meant it to.
+        return Measured(manifest, (command[0], *entrypoint[1:], *command[input_at:]), folder)
+    raise InvalidInputError(
+        "program_unmeasured",
+        f"{' '.join(command)} starts nothing that is measured in {folder}.",
+        fix=f"Run a file of the folder, correct entrypoint or exclude in {DESCRIPTION_FILE}, or leave out --dir.",
+    )
 
+
+def _check_entrypoint(entrypoint: Sequence[str], folder: Path, files: Mapping[Path, str]) -> None:
+    """What the author's own command runs must be measured, but for the interpreter."""
+    script = script_place(entrypoint)
+    # Behind a script lies its input; of other programs it is not known what is.
+    for at, word in enumerate(entrypoint[: None if script is None else script + 1]):
+        path = (folder / word).resolve()
+        outside = path.is_file() and path not in files and (at or ("/" in word and word[0] != "/"))
+        if outside or (at == script and path.is_dir() and not path.is_relative_to(folder.resolve())):
+            raise InvalidInputError(
+                "program_unmeasured",
+                f"The entrypoint in {folder / DESCRIPTION_FILE} names {word}, which is not measured.",
+                fix="Move it into the folder, don't exclude it, or leave it out.",
+            )
+    if waits_for_code(entrypoint):
+        raise InvalidInputError(
+            "program_unmeasured",
+            f"The entrypoint in {folder / DESCRIPTION_FILE} does not say what {entrypoint[0]} runs.",
+            fix="Name the script's file.",
+        )
+
+
+def _after_entrypoint(command: Sequence[str], entrypoint: Sequence[str], folder: Path) -> int:
+    """Where the input begins when `command` is the entrypoint and perhaps more, else 0."""
+    if len(command) < len(entrypoint):
+        return 0
+    names_files = False
+    for at, (word, given) in enumerate(zip(entrypoint, command, strict=False)):
+        if (folder / word).is_file() and (at or "/" in word):
+            names_files = True
+            same = Path(given).is_file() and Path(given).resolve() == (folder / word).resolve()
+        else:
+            same = given == word if at else Path(given).name == Path(word).name
+        if not same:
+            return 0
+    # A program that names no code of its own might take what follows for code.
+    open_ended = not names_files and not is_interpreter(entrypoint)
+    return 0 if open_ended and len(command) > len(entrypoint) else len(entrypoint)
+
+
+def _place_in(command: Sequence[str], files: Mapping[Path, str], *, known: bool) -> int | None:
+    """Place of the one file that is the program, where that is measured. `known` commands may hide it."""
+    try:
+        place = program_place(command)
+    except InvalidInputError:
+        if known:
+            return None
+        raise
+    return place if place is not None and _file_at(command, place) in files else None
+
+
+def _file_at(command: Sequence[str], place: int) -> Path:
+    return Path(command[place]).resolve() if place else own_file(command)
+
+
+def _started(command: Sequence[str], place: int, name: str) -> list[str]:
+    """How the program is started, without where it lies and without its input."""
+    return [Path(command[0]).name, *command[1:place], name] if place else [name]

@@ -93,7 +93,8 @@ class SessionCore:
                 opened = yield calls.open_session(opening.made.entry.statement)
             except DragonsError as error:
                 if isinstance(error, ForbiddenError) and error.code in set(Reason):
-                    raise ActionDenied(error.code, error.message, action="The session") from error
+                    why = error.message.removeprefix("Denied: ").rstrip(".")
+                    raise ActionDenied(error.code, why, action="The session") from error
                 if error.code != _SESSION_EXISTS:
                     raise
             else:

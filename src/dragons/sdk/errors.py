@@ -18,6 +18,48 @@ from dragons.core.vocabulary import Reason
 from dragons.wire.base import Problem
 
 
+_OTHERS = "Leave it out, or have the operator grant it: catalogue, agent.yaml, dock and lease must all name it."
+_ENDED = "End this session; an operator decides whether a new instance may begin."
+_REGISTER = "Register and activate what you want to run: `dragons manifests register DIR --activate`."
+_DOCK = "Dock the agent: `dragons docks create --agent NAME --scope CAP`."
+
+# What helps against a denial, by its reason.
+FIXES: dict[str, str] = {
+    Reason.LEASE_MISSING: "Act inside `with open_session(...)`.",
+    Reason.LEASE_EXPIRED: "Open a new session; a lease is renewed only while its process reaches the control plane.",
+    Reason.LEASE_RELEASED: "Open a new session.",
+    Reason.LEASE_NOT_YET_VALID: "Wait until the lease begins, or correct this machine's clock.",
+    Reason.CLOCK_JUMPED: "Keep this machine's clock steady; the next renewal takes the new time.",
+    Reason.AUTHORITY_STALE: "Reach the control plane: `dragons doctor`. Work goes on as soon as it answers.",
+    Reason.ONLINE_CHECK_REQUIRED: "Ask again: the control plane decides about each action of high risk.",
+    Reason.SCOPE_EXCEEDED: "Open the session, or delegate, with a scope that names it.",
+    Reason.CAPABILITY_UNKNOWN: "Describe it in the catalogue: `dragons capabilities publish FILE`.",
+    Reason.CAPABILITY_NOT_DECLARED: "Declare it in agent.yaml and register the manifest.",
+    Reason.CAPABILITY_NOT_DOCKED: _OTHERS,
+    Reason.CAPABILITY_NOT_LEASED: _OTHERS,
+    Reason.CAPABILITY_NOT_DELEGABLE: "Do it in this session; the catalogue says that it is not handed on.",
+    Reason.DELEGATION_TOO_DEEP: "Delegate from a session nearer to the dock.",
+    Reason.TTL_EXCEEDED: "Ask for a shorter ttl_seconds.",
+    Reason.MANIFEST_UNRECORDED: _REGISTER,
+    Reason.MANIFEST_MISMATCH: _REGISTER,
+    Reason.VERSION_INACTIVE: _REGISTER,
+    Reason.DOCK_MISSING: _DOCK,
+    Reason.DOCK_EXPIRED: _DOCK,
+    Reason.DOCK_INSTANCES_EXHAUSTED: "End another instance, or dock the agent with more --instances.",
+    Reason.EPOCH_STALE: "End this process: a newer instance took over its dispatch.",
+    Reason.SESSION_CLOSED: "Open a new session.",
+    **dict.fromkeys(
+        (
+            Reason.REVOKED_OPERATOR, Reason.REVOKED_DOCK, Reason.REVOKED_AGENT, Reason.REVOKED_VERSION,
+            Reason.REVOKED_INSTANCE, Reason.REVOKED_LEASE, Reason.REVOKED_PARENT,
+            Reason.INSTANCE_MISMATCH, Reason.TENANT_MISMATCH,
+            Reason.ORGANISM_AUTOHEALING, Reason.ORGANISM_QUARANTINED, Reason.ORGANISM_STOPPED,
+        ),
+        _ENDED,
+    ),
+}  # fmt: skip
+
+
 class ControlPlaneUnreachable(DragonsError):  # noqa: N818 - the name that agents catch
     """No answer came. `maybe_recorded` is True when the request may have arrived all the same."""
 
@@ -63,7 +105,10 @@ class ActionDenied(DragonsError):  # noqa: N818 - a denial is data; the exceptio
 
     def __init__(self, reason: Reason | str, detail: str, *, action: str = "") -> None:
         code = reason.value if isinstance(reason, Reason) else reason
-        super().__init__(code, f"{action or 'The action'} is denied: {code} ({detail}).")
+        why = f" ({detail})" if detail else ""
+        super().__init__(
+            code, f"{action or 'The action'} is denied: {code}{why}.", fix=FIXES.get(code, "")
+        )
         self.reason = code
         self.detail = detail
         self.action = action
@@ -84,6 +129,13 @@ _BY_STATUS: dict[int, type[DragonsError]] = {
     503: StorageError,
 }
 _LIMITS = frozenset({413, 429})
+
+
+def with_fix(error: ForbiddenError) -> ForbiddenError:
+    """A refusal with what helps against it, where it names nothing itself."""
+    if error.fix or error.code not in FIXES:
+        return error
+    return ForbiddenError(error.code, error.message, fix=FIXES[error.code])
 
 
 def error_of(problem: Problem, retry_after_s: float) -> DragonsError:

@@ -18,6 +18,7 @@ from dragons.identity.manifest import Manifest
 from dragons.liveness.heartbeat import Progress
 from dragons.sdk import calls
 from dragons.sdk.authority import Authority, Span, read_now, span_since
+from dragons.sdk.errors import with_fix
 from dragons.sdk.localstore import Holder, LocalStore, new_owner
 from dragons.sdk.outbox import Drained, drain_steps
 from dragons.sdk.statements import Child, Stating
@@ -158,7 +159,10 @@ class Instance:
         child = Child(manifest.agent, uuid7_hex(at_ms), signer.public_key)
         delegation = self.stating.delegation(child, list(scope), at_ms, ttl_seconds)
         sent = read_now(self.place.clock)
-        granted = yield calls.delegate(Delegate(delegation=delegation, manifest=manifest))
+        try:
+            granted = yield calls.delegate(Delegate(delegation=delegation, manifest=manifest))
+        except ForbiddenError as error:
+            raise with_fix(error) from error
         made = Instance(child.instance_id, signer, self.place, keeps=True)
         made.accept(granted, span_since(sent, self.place.clock))
         return made

@@ -1,7 +1,7 @@
 """Becoming an instance: a measured agent asks for a lease with a key that was made just now.
 
-Never launches what it did not measure itself, and names the files that differ when the control plane
-refuses a manifest.
+Never launches what it did not measure itself. The control plane refuses a manifest that is not on the
+record, names the files that differ, and records the denial.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from pathlib import Path
 
 from dragons.authority.lease import TTL_SECONDS_DEFAULT
 from dragons.core.clock import Clock
-from dragons.core.errors import DragonsError, InvalidInputError
+from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.ids import uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Reason
-from dragons.identity.manifest import Difference, Manifest, difference
+from dragons.identity.manifest import Manifest
 from dragons.identity.measure import DESCRIPTION_FILE, measure_directory
 from dragons.sdk.attachment import Follower, attachment_path, read_attachment
 from dragons.sdk.authority import read_now, span_since
 from dragons.sdk.client import OperatorClient
+from dragons.sdk.errors import with_fix
 from dragons.sdk.home import Home, find_home
 from dragons.sdk.instance import Instance, Place
 from dragons.sdk.localstore import LocalStore
@@ -60,7 +61,7 @@ def launch(
     ttl_seconds: int = TTL_SECONDS_DEFAULT,
     dispatch_id: str = "",
 ) -> Instance:
-    """A new instance under its first lease. Raises what the control plane answered, with what differs."""
+    """A new instance under its first lease. Raises what the control plane answered."""
     signer = LocalSigner.generate(KeyRole.INSTANCE)
     request = Launch(
         instance_id=uuid7_hex(place.clock.now_ms()),
@@ -76,19 +77,6 @@ def launch(
     instance = Instance(request.instance_id, signer, place, keeps=True)
     instance.accept(granted, span_since(sent, place.clock))
     return instance
-
-
-def recorded_difference(client: OperatorClient, manifest: Manifest) -> Difference | None:
-    """How a measured manifest departs from the agent's active version; None when there is none active."""
-    try:
-        active = [view for view in client.agent(manifest.agent).versions if view.active]
-    except DragonsError as error:
-        if error.status == 404:  # noqa: PLR2004 - HTTP Not Found
-            return None
-        raise
-    if not active:
-        return None
-    return difference(client.manifest(active[0].manifest_hash).manifest, manifest)
 
 
 def find_origin(wanted: Wanted, clock: Clock) -> Origin:
@@ -111,6 +99,9 @@ def find_origin(wanted: Wanted, clock: Clock) -> Origin:
                 delegate_scope=wanted.delegate_scope,
                 ttl_seconds=wanted.ttl_seconds,
             )
+    except ForbiddenError as error:
+        store.close()
+        raise with_fix(error) from error
     except BaseException:
         store.close()
         raise

@@ -14,10 +14,13 @@ Fault = Callable[[Plane], Callable[[], None]]
 
 
 def pragma(plane: Plane, statement: str) -> Any:
-    """Run a PRAGMA on the connection that writes."""
-    return plane.backend.store.write(
-        lambda tx: tx._connection.exec_driver_sql(statement).scalar()  # type: ignore[attr-defined]
-    ).result(10)
+    """Run a PRAGMA on the connection that writes; its value, when it has one."""
+
+    def run(tx: Any) -> Any:
+        result = tx._connection.exec_driver_sql(statement)
+        return result.scalar() if result.returns_rows else None
+
+    return plane.backend.store.write(run).result(10)
 
 
 def full(plane: Plane) -> Callable[[], None]:

@@ -32,7 +32,7 @@ def main() -> int:
         try:
             result = run_governed(launcher, RunOptions(**options))
         except DragonsError as error:
-            out.write_text(json.dumps({"code": error.code, "message": error.message, "told": told}))
+            out.write_text(json.dumps({"code": error.code, "message": error.message, "fix": error.fix, "told": told}))
             return 99
         shown = {
             name: getattr(result, name)

@@ -241,7 +241,8 @@ def test_a_new_program_is_registered_once_and_a_changed_one_refused(launch: Laun
     assert changed.wait() == 99
     assert changed.output == b""
     assert changed.result["code"] == "manifest_unrecorded"
-    assert "program.py" in changed.result["message"]
+    assert "changed program.py" in changed.result["message"]
+    assert "--register" in changed.result["fix"]
     asked = launch("print(2)\n", register=True)
     assert asked.wait() == 0
     assert asked.result["version"].endswith("@v2")

@@ -10,10 +10,10 @@ from dragons.core.errors import ConflictError, DragonsError, ForbiddenError, Not
 from dragons.core.vocabulary import Risk
 from dragons.identity.manifest import Manifest
 from dragons.node.options import RunOptions
-from dragons.node.prepare import prepare
+from dragons.node.prepare import explain_refusal, prepare
 from dragons.node.program import RUN_CAPABILITY
 from dragons.wire.authority import CatalogueView
-from dragons.wire.identity import History, VersionDetail
+from dragons.wire.identity import History
 from tests.unit.sdk.kit import Plane
 from tests.unit.sdk.test_operator import MANIFEST, version
 
@@ -27,7 +27,6 @@ class Office:
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.history: History | None = None
-        self.recorded = MANIFEST
         self.capabilities = {"read:payments": ENTRY}
         self.done: list[str] = []
         self.error: DragonsError | None = None
@@ -39,9 +38,6 @@ class Office:
         if self.history is None:
             raise NotFoundError("agent_missing", name)
         return self.history
-
-    def manifest(self, _: str) -> VersionDetail:
-        return VersionDetail(view=version(1, active=True), manifest=self.recorded, statement=self.plane.view())
 
     def catalogue(self) -> CatalogueView:
         return CatalogueView(version=1, capabilities=self.capabilities)
@@ -109,13 +105,11 @@ def test_what_is_active_runs_without_a_word(office: Office) -> None:
     assert office.done == []
 
 
-def test_a_changed_one_is_refused_by_name_unless_asked_for(office: Office) -> None:
+def test_a_changed_one_is_left_to_the_control_plane_unless_asked_for(office: Office) -> None:
     office.know(active=True)
     changed = msgspec.structs.replace(MANIFEST, code=[msgspec.structs.replace(MANIFEST.code[0], sha256="1" * 64)])
-    with pytest.raises(ForbiddenError, match=r"changed a\.py") as caught:
-        run(office, changed)
-    assert caught.value.code == "manifest_unrecorded"
-    assert "--register" in caught.value.fix
+    assert run(office, changed) == []
+    assert office.done == []
     assert run(office, changed, register=True)
     assert office.done == ["ready reconciler"]
 
@@ -129,9 +123,28 @@ def test_an_old_version_is_activated_only_when_asked_for(office: Office) -> None
 
 @pytest.mark.parametrize("options", [{"key": False}, {"auto_register": False}, {"key": False, "register": True}])
 def test_without_key_or_leave_nothing_is_registered(office: Office, options: dict[str, Any]) -> None:
-    with pytest.raises(ForbiddenError, match="no manifest of reconciler"):
-        run(office, **options)
+    assert run(office, **options) == []
     assert office.done == []
+
+
+@pytest.mark.parametrize(
+    ("code", "has_key", "fix"),
+    [
+        ("manifest_unrecorded", True, "dragons manifests register"),
+        ("manifest_unrecorded", False, "Ask an operator"),
+        ("version_inactive", True, "dragons agents activate"),
+        ("version_inactive", False, "Ask an operator"),
+    ],
+)
+def test_a_refusal_says_what_differs_and_what_to_do(code: str, fix: str, *, has_key: bool) -> None:
+    told = explain_refusal(ForbiddenError(code, "Denied: changed a.py."), MANIFEST, has_key=has_key)
+    assert (told.code, told.message) == (code, "reconciler may not run: changed a.py.")
+    assert fix in told.fix
+
+
+def test_other_refusals_stay_as_they_are() -> None:
+    error = ForbiddenError("dock_missing", "Denied: it is not docked.", fix="Dock it.")
+    assert explain_refusal(error, MANIFEST, has_key=True) is error
 
 
 def test_other_failures_pass_through(office: Office) -> None:

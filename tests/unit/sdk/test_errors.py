@@ -5,11 +5,13 @@ import pytest
 from dragons.core import errors
 from dragons.core.vocabulary import Reason
 from dragons.sdk.errors import (
+    FIXES,
     ActionDenied,
     ControlPlaneUnreachable,
     LimitedError,
     UnexpectedAnswerError,
     error_of,
+    with_fix,
 )
 from dragons.wire.base import Problem
 
@@ -45,8 +47,22 @@ def test_unreachable_says_whether_something_may_have_happened() -> None:
 def test_a_denial_carries_its_reason() -> None:
     denied = ActionDenied(Reason.LEASE_EXPIRED, "lse_1", action="read:payments")
     assert (denied.reason, denied.code, denied.detail) == ("lease_expired", "lease_expired", "lse_1")
-    assert "read:payments" in str(denied)
-    assert ActionDenied("own_code", "").reason == "own_code"
+    assert str(denied).startswith("read:payments is denied: lease_expired (lse_1). Fix: Open a new session")
+    assert str(ActionDenied("own_code", "")) == "The action is denied: own_code."
+
+
+def test_every_reason_has_its_remedy() -> None:
+    assert set(Reason) - set(FIXES) <= {Reason.LEASE_DELEGATED}
+    assert all(fix.endswith(".") for fix in FIXES.values())
+
+
+def test_a_remedy_is_added_only_where_there_is_none() -> None:
+    bare, full = errors.ForbiddenError(Reason.DOCK_MISSING, "m"), errors.ForbiddenError(Reason.DOCK_MISSING, "m", fix="f")
+    assert "dragons docks create" in with_fix(bare).fix
+    assert (with_fix(bare).code, with_fix(bare).message) == ("dock_missing", "m")
+    assert with_fix(full) is full
+    other = errors.ForbiddenError("role_forbidden", "m")
+    assert with_fix(other) is other
 
 
 def test_an_unexpected_answer_names_the_address() -> None:

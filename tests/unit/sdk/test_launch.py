@@ -8,21 +8,19 @@ import msgspec
 import pytest
 
 from dragons.core.clock import ManualClock
-from dragons.core.errors import ForbiddenError, InvalidInputError, NotFoundError, StorageError
+from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.keys import PublicKey
 from dragons.identity.measure import measure_directory
 from dragons.sdk import launch as launching
 from dragons.sdk.attachment import read_attachment, write_attachment
 from dragons.sdk.home import write_secret
 from dragons.sdk.instance import Instance, Place
-from dragons.sdk.launch import Wanted, attach_again, find_origin, launch, recorded_difference
+from dragons.sdk.launch import Wanted, attach_again, find_origin, launch
 from dragons.sdk.localstore import LocalStore
 from dragons.wire.authority import Granted, Launch
-from dragons.wire.identity import History, VersionDetail
 from tests.functional.plane import make_agent
 from tests.unit.sdk.kit import READ, URL, Plane
 from tests.unit.sdk.test_attachment import attachment
-from tests.unit.sdk.test_operator import version
 
 
 class Client:
@@ -32,8 +30,6 @@ class Client:
         self.plane = plane
         self.asked: list[Launch] = []
         self.error: Exception | None = None
-        self.history = History(agent="a", versions=[], activations=[])
-        self.recorded: Any = None
 
     def __call__(self, url: str, token: str, **_: object) -> Client:
         self.came = (url, token)
@@ -51,14 +47,6 @@ class Client:
         self.asked.append(request)
         assert instance.public_key.raw == request.instance_key
         return self.plane.granted(self.plane.lease(request.instance_id, PublicKey(request.instance_key)))
-
-    def agent(self, _: str) -> History:
-        if self.error is not None:
-            raise self.error
-        return self.history
-
-    def manifest(self, _: str) -> VersionDetail:
-        return VersionDetail(view=version(1, active=True), manifest=self.recorded, statement=self.plane.view())
 
 
 @pytest.fixture
@@ -108,8 +96,9 @@ def test_a_session_outside_a_launcher_launches_itself(
 
 def test_a_refused_launch_leaves_nothing_open(client: Client, home: Path, agent: Path, clock: ManualClock) -> None:
     client.error = ForbiddenError("manifest_unrecorded", "it differs")
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(ForbiddenError, match="it differs") as caught:
         find_origin(Wanted(agent_dir=agent, home=home), clock)
+    assert "dragons manifests register" in caught.value.fix
 
 
 def test_without_a_folder_it_is_that_of_the_program(
@@ -148,21 +137,3 @@ def test_under_a_launcher_its_instance_is_used(
     assert attached.authority.lease.serial == 1
     assert attached.credential.token == "newer"
     attached.place.store.close()
-
-
-def test_what_differs_is_named(client: Any, agent: Path) -> None:
-    recorded = measure_directory(agent)
-    (agent / "agent.py").write_text("changed")
-    (agent / "new.py").write_text("new")
-    measured = measure_directory(agent)
-    assert recorded_difference(client, measured) is None
-    client.history.versions = [version(1, active=True)]
-    client.recorded = recorded
-    found = recorded_difference(client, measured)
-    assert found is not None
-    assert (found.changed, found.added) == (["agent.py"], ["new.py"])
-    client.error = NotFoundError("agent_missing", "")
-    assert recorded_difference(client, measured) is None
-    client.error = StorageError("down", "")
-    with pytest.raises(StorageError):
-        recorded_difference(client, measured)

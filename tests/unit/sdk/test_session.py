@@ -52,8 +52,15 @@ def session_of(instance: Instance, goal: str = "g") -> Iterator[Session]:
         yield session
 
 
+def background(instance: Instance) -> list[threading.Thread]:
+    """The threads of one instance. A process may have others: a control plane of other tests, for one."""
+    name = f"dragons-{instance.instance_id[-8:]}"
+    return [thread for thread in threading.enumerate() if thread.name == name]
+
+
 def test_a_session_from_its_goal_to_its_end(plane: Plane, instance: Instance) -> None:
     with session_of(instance) as session:
+        assert len(background(instance)) == 1
         with session.action(READ, resource="r", arguments={"a": 1}) as act:
             act.set_result({"n": 1})
         assert session.flush()
@@ -62,7 +69,7 @@ def test_a_session_from_its_goal_to_its_end(plane: Plane, instance: Instance) ->
     assert [claim.outcome for claim in plane.claims] == [Outcome.COMPLETED]
     assert [closing.outcome for closing in plane.closings] == [Outcome.COMPLETED]
     assert plane.calls[-1].path == "/v1/leases/releases"
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("dragons-")]
+    assert not background(instance)
 
 
 def test_the_body_of_a_denied_action_never_runs(plane: Plane, instance: Instance) -> None:

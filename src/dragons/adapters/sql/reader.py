@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy.exc import DatabaseError
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.mapping import from_values, names
@@ -17,6 +18,7 @@ from dragons.evidence.merkle import Node, Range
 
 R = TypeVar("R")
 _PAGE = 1_000
+_FAULTS_MAX = 50
 # Hashes of subtrees are stored on every eighth level; those between are computed from at most 128.
 LEVELS_PER_STORED = 8
 
@@ -293,6 +295,15 @@ class SqlReader:
         self._sync()
         query = select(table.c.size).where(table.c.tenant_id == tenant_id).order_by(table.c.size)
         return list(self._connection.execute(query).scalars())
+
+    def storage_faults(self) -> Sequence[str]:
+        """Damaged pages, and rows that an index does not have, in SQLite's words."""
+        self._sync()
+        try:
+            found = self._connection.exec_driver_sql(f"PRAGMA integrity_check({_FAULTS_MAX})").scalars().all()
+        except DatabaseError as error:
+            return [str(error.orig)]
+        return [] if found == ["ok"] else [str(one) for one in found]
 
 
 def _matches(tenant_id: str, wanted: Filter) -> Any:  # noqa: ANN401 - a SQL expression

@@ -17,7 +17,9 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    func,
     inspect,
+    select,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -169,16 +171,13 @@ APPEND_ONLY = (
 
 
 def prepare(connection: Connection) -> None:
-    """Create what is missing; StorageError when the database is of another schema version."""
-    if inspect(connection).has_table("schema_version"):
-        found = connection.execute(text("SELECT max(version) FROM schema_version")).scalar()
-        if found is not None and found != SCHEMA_VERSION:
-            raise StorageError(
-                "schema_version",
-                f"The database has schema version {found}; this program needs {SCHEMA_VERSION}.",
-                fix="Use the release of Dragons that wrote it, or export and start anew.",
-            )
-    metadata.create_all(connection)
+    """Create the tables of a new database; StorageError when one that is there is not whole or not ours."""
+    found = set(inspect(connection).get_table_names()) & set(metadata.tables)
+    if found:
+        _check_whole(connection, found)
+    else:
+        metadata.create_all(connection)
+        connection.execute(versions.insert().values(version=SCHEMA_VERSION))
     for table in APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
             connection.execute(
@@ -187,9 +186,22 @@ def prepare(connection: Connection) -> None:
                     f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
                 )
             )
-    connection.execute(
-        text(
-            "INSERT INTO schema_version (version) SELECT :v WHERE NOT EXISTS (SELECT 1 FROM schema_version)"
-        ),
-        {"v": SCHEMA_VERSION},
-    )
+
+
+def _check_whole(connection: Connection, found: set[str]) -> None:
+    # All tables are made in one transaction. One that is missing was lost, and an empty one in its place
+    # would let a second history begin.
+    missing = sorted(set(metadata.tables) - found)
+    if missing:
+        raise StorageError(
+            "storage_damaged",
+            f"The database has lost its table {', '.join(missing)}.",
+            fix="Restore the database from a backup.",
+        )
+    version = connection.execute(select(func.max(versions.c.version))).scalar()
+    if version != SCHEMA_VERSION:
+        raise StorageError(
+            "schema_version",
+            f"The database has schema version {version}; this program needs {SCHEMA_VERSION}.",
+            fix="Use the release of Dragons that wrote it, or export and start anew.",
+        )

@@ -40,9 +40,11 @@ class Cache:
         self.revoked: dict[str, set[str]] = {}
         self.figures: dict[tuple[str, ...], tuple[int, Any]] = {}
         self.latest_ms: int | None = None
+        # The furthest that a receipt's time was ahead of the boot clock; of this process, not of the data.
+        self.lead_ms: int | None = None
 
     def clear(self) -> None:
-        """Forget everything; the next use reads the data again."""
+        """Forget what was read; the next use reads the data again."""
         self.books.clear()
         self.rows.clear()
         self.revoked.clear()
@@ -71,14 +73,18 @@ class SqlTransaction(SqlReader):
     def now_ms(self) -> int:
         return self._now_ms
 
-    def begin_job(self, now_ms: int) -> None:
-        """Start the next job of the group at its own time, which is never before the last receipt's.
+    def begin_job(self, now_ms: int, boot_ms: int) -> None:
+        """Start the next job of the group at its own time: never before the last receipt's, and never still.
 
-        A wall clock that was set back would let leases live again that the ledger has seen end.
+        A wall clock that was set back would let leases live again that the ledger has seen end, and
+        time that waited for it would let none of them end. So the boot clock counts on from the receipt.
         """
-        if self._cache.latest_ms is None:
-            self._cache.latest_ms = self._connection.exec_driver_sql(_LATEST).scalar() or 0
-        self._now_ms = max(now_ms, self._cache.latest_ms)
+        cache = self._cache
+        if cache.latest_ms is None:
+            cache.latest_ms = self._connection.exec_driver_sql(_LATEST).scalar() or 0
+        lead_ms = cache.latest_ms - boot_ms
+        cache.lead_ms = lead_ms if cache.lead_ms is None else max(lead_ms, cache.lead_ms)
+        self._now_ms = max(now_ms, boot_ms + cache.lead_ms)
         self.touched = False
 
     def remember(self, key: tuple[str, ...], ttl_ms: int, make: Callable[[], T]) -> T:

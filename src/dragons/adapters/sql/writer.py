@@ -146,7 +146,7 @@ class Writer:
         return answers
 
     def _one(self, tx: SqlTransaction, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
-        tx.begin_job(self._clock.now_ms())
+        tx.begin_job(self._clock.now_ms(), self._clock.boot_ms())
         try:
             return job.run(tx), None
         except DBAPIError:
@@ -165,6 +165,23 @@ class Writer:
             self._seen_version = int(version or 0)
 
 
+# What SQLite says, our code for it, and what helps.
+_KNOWN = {
+    "database or disk is full": ("storage_full", "Free space on the disk of the home, then try again."),
+    "attempt to write a readonly database": ("storage_read_only", "Make the home writable for this user."),
+    "unable to open database file": ("storage_read_only", "Make the home writable for this user."),
+    "database is locked": ("storage_locked", "Another process holds the database; try again."),
+    "disk I/O error": (
+        "storage_io",
+        "Check the disk, its quota and the limit on file sizes; then run `dragons ledger fsck`.",
+    ),
+    "database disk image is malformed": ("storage_damaged", "Run `dragons ledger fsck`."),
+    "file is not a database": ("storage_damaged", "Restore the database from a backup."),
+    "no such table": ("storage_damaged", "Restore the database from a backup."),
+    "no such column": ("storage_damaged", "Restore the database from a backup."),
+}
+
+
 def _is_of_the_store(error: BaseException) -> bool:
     """True when a group failed for a reason that is no single job's: the disk, a lock, damage."""
     if isinstance(error, DBAPIError):
@@ -180,18 +197,7 @@ def explain(error: BaseException) -> BaseException:
     if not isinstance(cause, sqlite3.Error):
         return error
     text = str(cause)
-    known = {
-        "database or disk is full": ("storage_full", "Free space on the disk of the home, then try again."),
-        "attempt to write a readonly database": (
-            "storage_read_only",
-            "Make the home writable for this user.",
-        ),
-        "disk I/O error": ("storage_io", "Check the disk; then run `dragons ledger fsck`."),
-        "database disk image is malformed": ("storage_damaged", "Run `dragons ledger fsck`."),
-        "database is locked": ("storage_locked", "Another process holds the database; try again."),
-        "unable to open database file": ("storage_read_only", "Make the home writable for this user."),
-    }
-    for part, (code, fix) in known.items():
+    for part, (code, fix) in _KNOWN.items():
         if part in text:
-            return StorageError(code, f"The store can't write: {text}.", fix=fix)
-    return StorageError("storage_failed", f"The store failed: {text}.")
+            return StorageError(code, f"The store can't be used: {text}.", fix=fix)
+    return StorageError("storage_failed", f"The store failed: {text}.", fix="Run `dragons ledger fsck`.")

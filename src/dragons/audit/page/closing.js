@@ -3,7 +3,7 @@
 import { fromHex, hex } from "./bytes.js";
 import { bodyOf, isSignedBy } from "./envelope.js";
 import { parseTime } from "./documents.js";
-import { canVerify } from "./keys.js";
+import { canVerify, roleOf } from "./keys.js";
 import { isConsistent } from "./merkle.js";
 import { countWitnesses, verifyCheckpoint } from "./note.js";
 import { parseLine, refusal } from "./pack.js";
@@ -105,27 +105,39 @@ async function judgeBeginning(run) {
 function judgeCompromised(run) {
   const suspects = run.governance.trust.usedAfterCompromise();
   if (!suspects.size) return;
-  const { lines, error } = run.pack.receipts;
-  let index = 0;
-  for (const bytes of lines) {
+  let index = -1;
+  for (const bytes of run.pack.receipts.lines) {
     let record, header;
     try {
-      record = parseLine(bytes).record;
-      if (record === undefined) continue;
+      ({ record } = parseLine(bytes));
+    } catch (problem) {
+      refusal(problem);
       index += 1;
+      continue;
+    }
+    if (record === undefined) continue;
+    index += 1;
+    try {
       header = bodyOf(record.header, "receipt", "Header");
     } catch (problem) {
       refusal(problem);
       continue;
     }
-    for (const { keyid } of [...record.header.signatures, ...record.statement.signatures]) {
-      if (!(header.issued_at >= suspects.get(keyid))) continue;
-      const detail = `${keyid} is not trusted since ${suspects.get(keyid)}`;
-      run.report.fail("signer", fault("key_compromised", detail, index - 1, header.seq));
+    for (const keyId of signersInTheirRole(record, header)) {
+      if (!(header.issued_at >= suspects.get(keyId))) continue;
+      const detail = `${keyId} is not trusted since ${suspects.get(keyId)}`;
+      run.report.fail("signer", fault("key_compromised", detail, index, header.seq));
       return;
     }
   }
-  if (error) throw error;
+}
+
+/** Whose signatures count in a receipt: not that of an old key under its rotation. */
+function signersInTheirRole({ header: envelope, statement }, { kind }) {
+  const demanded = FORMATS.statements.find((one) => one.kind === kind && one.type === statement.payloadType);
+  const byRole = ({ signatures }, role) =>
+    signatures.length === 1 && roleOf(signatures[0].keyid) === role ? [signatures[0].keyid] : [];
+  return [...byRole(envelope, "ledger"), ...byRole(statement, demanded?.signer)];
 }
 
 function judgeOpen(run) {

@@ -3,13 +3,13 @@
 import { textOf } from "./bytes.js";
 import { code, el, factList, show, sign } from "./dom.js";
 import { holds } from "./envelope.js";
-import { flipBoard } from "./flip.js";
-import { sha256Hex } from "./keys.js";
+import { flipBoard, partsOf } from "./flip.js";
+import { canVerify, sha256Hex } from "./keys.js";
 import { payloadHash } from "./redaction.js";
 import { readDocument } from "./documents.js";
 import { plural, short, timeText, titleOf } from "./words.js";
 
-/** Fill `panel` with a receipt. `page` offers `story`, `run`, `go(index)` and `flip(view, part, place)`. */
+/** Fill `panel` with a receipt. `page` offers `story`, `run`, `edits`, `go(index)` and `flip(part, place)`. */
 export async function showDetail(panel, index, page) {
   const { story, run } = page;
   const view = story.view(index);
@@ -20,11 +20,19 @@ export async function showDetail(panel, index, page) {
     parts.push(factsSection(view));
   }
   if (view.record) parts.push(await canonical(view, page));
-  if (view.record) parts.push(folded("Flip a byte", "flip-box", () => flipBoard(view, (...what) => page.flip(view, ...what))));
+  parts.push(folded("Flip a byte", "flip-box", () => flipBoard(partsOf(view, story.pack, run), page.edits, page.flip)));
   if (page.selected !== index) return; // the reader has moved on
   const open = new Set([...panel.querySelectorAll("details[open]")].map(({ id }) => id));
+  const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
   show(panel, parts);
-  for (const details of panel.querySelectorAll("details")) if (open.has(details.id)) details.open = true;
+  panel.dataset.index = index;
+  for (const details of panel.querySelectorAll("details")) if (open.has(details.id)) unfold(details);
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+function unfold(details) {
+  details.open = true;
+  details.dispatchEvent(new Event("toggle"));
 }
 
 function titleBar(view, story) {
@@ -79,7 +87,7 @@ function whatHappened(view, { story }) {
   return el("ol", { class: "cycle" }, items);
 }
 
-const goButton = (index) => el("button", { class: "link", type: "button", data: { go: index } }, ` receipt ${index}`);
+const goButton = (index) => [" ", el("button", { class: "link", type: "button", data: { go: index } }, `receipt ${index}`)];
 
 function resourceText(payload) {
   const resource = payload?.action?.resource;
@@ -105,20 +113,32 @@ function evidenceList(digests, payload) {
 async function signers(view, run) {
   const items = [];
   for (const [what, envelope] of [["The header", view.record.header], ["The statement", view.record.statement]]) {
-    if (!envelope.signatures.length) items.push(signerItem(what, "nobody", null));
+    if (!envelope.signatures.length) items.push(signerItem(what, "nobody", "missing"));
     for (const signature of envelope.signatures) {
       const who = keyHolder(signature.keyid, view, run);
-      const good = who.key ? await holds(envelope, signature, who.key) : null;
-      items.push(signerItem(what, who.name, good, signature.keyid));
+      items.push(signerItem(what, who.name, await signatureState(envelope, signature, who.key), signature.keyid));
     }
   }
   return el("ul", { class: "signers" }, items);
 }
 
-function signerItem(what, name, good, keyId = "") {
-  const state = good === null ? "not_checked" : good ? "pass" : "fail";
-  const said = good === null ? "by a key that nobody vouches for" : good ? "the signature holds" : "the signature does not hold";
-  return el("li", {}, sign(state), el("span", {}, `${what}: ${name} `, code(short(keyId)), el("small", {}, said)));
+async function signatureState(envelope, signature, key) {
+  if (!key) return "unknown";
+  if (!canVerify()) return "unchecked";
+  return (await holds(envelope, signature, key)) ? "good" : "bad";
+}
+
+const SIGNATURE_TEXT = {
+  good: ["pass", "the signature holds"],
+  bad: ["fail", "the signature does not hold"],
+  missing: ["fail", "there is no signature"],
+  unknown: ["not_checked", "by a key that nobody vouches for"],
+  unchecked: ["not_checked", "this browser can’t check the signature"],
+};
+
+function signerItem(what, name, state, keyId = "") {
+  const [status, said] = SIGNATURE_TEXT[state];
+  return el("li", {}, sign(status), el("span", {}, `${what}: ${name} `, code(short(keyId)), " ", el("small", {}, said)));
 }
 
 function keyHolder(keyId, view, run) {
@@ -179,7 +199,7 @@ function payloadSection({ header, payload, payloadBytes }, state) {
   }[state];
   const text = payloadBytes && (payload === null ? new TextDecoder().decode(payloadBytes) : JSON.stringify(payload, null, 2));
   return section("Payload", el("p", { class: "said" }, said),
-    text ? el("pre", { tabindex: 0 }, text) : null, el("p", { class: "digest" }, code(header.payload_hash))); // prettier-ignore
+    text ? el("pre", { id: "payload", class: "wrap", tabindex: 0 }, text) : null, el("p", { class: "digest" }, code(header.payload_hash))); // prettier-ignore
 }
 
 // --- header and bytes ----------------------------------------------------------------------------

@@ -11,17 +11,30 @@ export function el(tag, properties = {}, ...children) {
     else if (name === "data") Object.assign(element.dataset, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...present(children));
+  element.append(...flat(children));
   return element;
 }
 
 /** What is to be shown of nested lists; null, undefined and "" stand for nothing. */
-const present = (children) =>
-  children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "");
+const flat = (children) =>
+  children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined && child !== "")
+    .map((child) => (typeof child === "string" ? visible(child) : child));
+
+// What an agent wrote may turn text around or hide it: such characters are shown as what they are.
+const UNSEEN = /[\p{Cf}\p{Co}\p{Cs}\u2028\u2029]|(?!\n)\p{Cc}/gu;
+
+/** `text` with characters that have no look of their own spelled out, as `\u202e`. */
+export const visible = (text) =>
+  text.replace(UNSEEN, (one) => Array.from({ length: one.length }, (_, at) => `\\u${one.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""));
 
 export function show(element, ...children) {
-  element.replaceChildren(...present(children));
+  element.replaceChildren(...flat(children));
 }
+
+/** A sentence with its `names` as code. */
+export const prose = (text) => text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
 
 const PATHS = {
   pass: "M5 12.5l4.5 4.5L19 7.5",

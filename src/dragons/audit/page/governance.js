@@ -5,10 +5,13 @@ import { bodyOf, isSignedBy } from "./envelope.js";
 import { isA, nameOf } from "./documents.js";
 import { judgeClaim, judgeClosing, judgeSession } from "./claims.js";
 import { Mandate } from "./mandate.js";
+import { Origins } from "./origins.js";
 import { Trust, isBy } from "./trust.js";
 
 /** Trust and mandate together, fed receipt by receipt. */
 export class Governance {
+  #origins = new Origins();
+
   constructor(pinned) {
     this.trust = new Trust(pinned);
     this.mandate = new Mandate();
@@ -19,10 +22,17 @@ export class Governance {
     if (role === "root") return this.#byRoot(envelope, header);
     const entry = this.trust.signer(envelope, role, header.issued_at);
     if (typeof entry === "string") return ["signer", "statement_signer", entry];
+    const keyId = envelope.signatures[0].keyid;
+    // An operator may be revoked by another one while the key itself still holds.
+    if (this.mandate.revoked.has(`operator:${keyId}`)) {
+      return ["signer", "statement_signer", `${keyId} was revoked before`];
+    }
     if (!(await isBy(envelope, entry))) {
       return ["signer", "signature_invalid", "the statement's signature does not hold"];
     }
-    return ofAuthority(await this.#takeEffect(body, envelope, header));
+    const wrong = ofAuthority(await this.#takeEffect(body, envelope, header));
+    if (wrong === null && role === "operator") this.#origins.note(body, keyId, header.issued_at);
+    return wrong;
   }
 
   /** What an instance's statement under `lease` lacks in authority; its signer has been looked at. */
@@ -51,8 +61,10 @@ export class Governance {
       wrong = await this.trust.admitKey(envelope);
     } else {
       wrong = await this.trust.admitRevocation(envelope, header.issued_at);
-      const ended = () => bodyOf(envelope, "key-revocation", "KeyRevocation").key_id;
-      if (wrong === null) this.mandate.revoke(`operator:${ended()}`, header.issued_at);
+      if (wrong === null) {
+        const { key_id: keyId, compromised_since: since } = bodyOf(envelope, "key-revocation", "KeyRevocation");
+        this.#origins.end(this.mandate, keyId, since, header.issued_at);
+      }
     }
     return wrong === null ? null : ["signer", "key_untrusted", wrong];
   }

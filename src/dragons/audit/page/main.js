@@ -1,9 +1,9 @@
 // The page: opens packs, pins the root, verifies, and keeps the parts of the page in step.
 
 import { Refused, fromBase64 } from "./bytes.js";
-import { at, el, show } from "./dom.js";
+import { at, el, prose, show, visible } from "./dom.js";
 import { compareFile } from "./evidence.js";
-import { editNotice, flipByte } from "./flip.js";
+import { Edits, editNotice } from "./flip.js";
 import { showDetail } from "./detail.js";
 import { tryBrowser } from "./keys.js";
 import { parseWitness } from "./note.js";
@@ -18,7 +18,7 @@ import { READ_BYTES_MAX, inflate } from "./zip.js";
 
 const page = {
   pack: null, name: "", pin: "", candidate: null, run: null, story: null, selected: null, filter: "walk",
-  edits: [], before: null, running: null, busy: false, go, flip,
+  edits: new Edits(), running: null, go, flip,
 }; // prettier-ignore
 const timeline = new Timeline(at("list"), (index) => go(index, { focus: false }));
 
@@ -70,12 +70,18 @@ function present() {
   showEdits();
   showList();
   at("report-box").hidden = false;
-  at("report-json").textContent = JSON.stringify(report, null, 1);
-  const first = page.story.rows.find((row) => row.index !== null && row.stage === "goal") ?? page.story.byIndex[0];
-  const wanted = page.story.byIndex[page.selected] ? page.selected : first?.index;
+  at("report-json").textContent = visible(JSON.stringify(report, null, 1));
+  const wanted = page.story.byIndex[page.selected] ? page.selected : firstToShow();
   if (wanted === undefined) show(at("detail"), el("p", { class: "hint" }, "There is no receipt in this pack."));
   else go(wanted, { focus: false });
   busy(false);
+}
+
+/** The first receipt to blame, else the first goal, else the first receipt. */
+function firstToShow() {
+  const { rows, byIndex } = page.story;
+  const [blamed] = [...breaks().keys()].filter((index) => byIndex[index]).sort((one, other) => one - other);
+  return blamed ?? rows.find((row) => row.index !== null && row.stage === "goal")?.index ?? byIndex[0]?.index;
 }
 
 /** Say to assistive technology, and to tests, whether what the page shows is still being made. */
@@ -116,31 +122,37 @@ function go(index, { focus = true } = {}) {
 
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-function flip(view, part, place) {
+function flip(part, place) {
   if (page.running) return;
-  page.before ??= page.run.report.toJSON().verdicts;
-  page.edits.push(flipByte(page.pack, page.run, view, part, place));
-  verify();
-}
-
-function restore() {
-  for (const edit of page.edits.splice(0).reverse()) edit.undo();
-  page.before = null;
+  page.edits.flip(page.pack, part, place, page.run.report.toJSON().verdicts);
   verify();
 }
 
 function showEdits() {
+  const { edits } = page;
   const box = at("edited");
-  box.hidden = !page.edits.length;
+  box.hidden = !edits.number;
   if (box.hidden) return show(box);
   const now = page.run.report.toJSON().verdicts;
-  const changes = QUESTIONS.filter((one) => JSON.stringify(now[one]) !== JSON.stringify(page.before[one])).map((question) => {
+  const changed = QUESTIONS.filter((one) => JSON.stringify(now[one]) !== JSON.stringify(edits.before[one]));
+  const changes = changed.map((question) => {
     const { status, code, first_offending: place } = now[question];
     const where = place ? placeText(place.index, place.seq) : "";
-    return { question, before: STATUS_TEXT[page.before[question].status], after: STATUS_TEXT[status], place: where, code };
+    return { question, before: STATUS_TEXT[edits.before[question].status], after: STATUS_TEXT[status], place: where, code };
   });
-  const text = page.edits.map((edit) => edit.text).join("; ");
-  show(box, editNotice({ text }, changes, restore));
+  const again = (change) => () => {
+    change();
+    at("detail").focus({ preventScroll: true });
+    verify();
+  };
+  show(box, editNotice(edits, changes, { undo: again(() => edits.undo()), undoAll: again(() => edits.undoAll()) }));
+}
+
+/** Verify as other questions ask, from the pack as it came: a change is compared with one set of questions only. */
+function verifyAnew() {
+  if (!page.pack) return;
+  page.edits.undoAll();
+  verify();
 }
 
 document.addEventListener("click", ({ target }) => {
@@ -178,23 +190,16 @@ function usePin() {
 at("pin-form").addEventListener("submit", (event) => {
   event.preventDefault();
   usePin();
-  if (page.pack) verify();
+  verifyAnew();
 });
 at("pin").addEventListener("input", () => {
-  if (usePin() && page.pack) verify();
+  if (usePin()) verifyAnew();
 });
-
-function pinOfAddress() {
-  const pin = fingerprintOf(new URLSearchParams(location.hash.slice(1)).get("root") ?? "");
-  if (pin === null) return;
-  at("pin").value = pin;
-  if (usePin() && page.pack) verify();
-}
-addEventListener("hashchange", pinOfAddress);
 
 // --- files ---------------------------------------------------------------------------------------
 
 async function openFile(file) {
+  busy(true);
   if (file.size > READ_BYTES_MAX) {
     throw new Refused("pack_too_large", `${file.name} is too large for a browser; use \`dragons verify\`.`);
   }
@@ -203,7 +208,7 @@ async function openFile(file) {
 
 async function openPack(pack, name) {
   page.running?.abort();
-  Object.assign(page, { pack, name, selected: null, filter: "walk", edits: [], before: null });
+  Object.assign(page, { pack, name, selected: null, filter: "walk", edits: new Edits() });
   page.candidate = await candidateRoot(pack);
   show(at("evidence-result"));
   at("pack").hidden = false;
@@ -224,7 +229,7 @@ async function embeddedPack() {
 }
 
 function problem(text) {
-  show(at("problem"), text ? el("p", { class: "notice bad" }, text) : null);
+  show(at("problem"), text ? el("p", { class: "notice bad" }, prose(text)) : null);
 }
 
 function failed(error) {
@@ -265,7 +270,6 @@ async function begin() {
   if (!able.ed25519) {
     at("pin-form").prepend(el("p", { class: "notice", id: "no-ed25519" }, "This browser can’t check Ed25519 signatures. Hashes are checked; who signed is not."));
   }
-  pinOfAddress();
   const pack = await embeddedPack();
   if (pack === null) welcome();
   else await openPack(pack, "the pack in this page");

@@ -78,6 +78,9 @@ export class Mandate {
     if (extra.length) return `${REASON.SCOPE_EXCEEDED}: ${extra.join(", ")}`;
     const fixed = body.scope.find((name) => !this.catalogue.get(name)?.delegable);
     if (fixed !== undefined) return `${REASON.CAPABILITY_NOT_DELEGABLE}: ${fixed}`;
+    if (body.not_after > parent.expiresAt) {
+      return `${REASON.TTL_EXCEEDED}: the parent ends at ${parent.expiresAt}`;
+    }
     this.delegations.set(await sha256Hex(envelope.payload), body);
     return null;
   }

@@ -1,6 +1,6 @@
 // The top of the page: the conclusion, the facts of the pack, the seven questions, the pinned root.
 
-import { at, code, el, factList, show, sign } from "./dom.js";
+import { at, code, el, factList, prose, show, sign } from "./dom.js";
 import { QUESTIONS } from "./verdicts.js";
 import { QUESTION_TEXT, STATUS_TEXT, factsText, groups, placeText, plural, selectionText, timeText } from "./words.js";
 
@@ -9,16 +9,16 @@ export function conclusionOf(report, pinned) {
   const failing = QUESTIONS.filter((question) => report.verdicts[question].status === "fail");
   const shown = plural(report.receipts, "receipt");
   if (report.valid) return ["pass", "Valid", `Everything asked for holds for ${shown}, from the root that you pinned.`];
-  const others = pinned ? failing : failing.filter((question) => question !== "signer");
-  if (!pinned && !others.length) {
+  if (!pinned && !failing.length) {
     return ["not_checked", "No root pinned", `${shown} fit together, but nobody you trust vouches for them yet. Pin the root fingerprint below.`];
   }
   if (!failing.length) return ["not_checked", "Not fully checked", "This browser can’t check Ed25519 signatures, so nothing is said about who signed. Use a newer browser or `dragons verify`."];
   const indices = failing.map((question) => report.verdicts[question].fault.index).filter((index) => index !== null);
   const first = indices.length ? ` The first receipt to blame is ${Math.min(...indices)}.` : "";
-  return ["fail", "Not valid", `${capital(others.join(", "))} ${others.length === 1 ? "fails" : "fail"}.${first}`];
+  return ["fail", "Not valid", `${capital(listed(failing))} ${failing.length === 1 ? "fails" : "fail"}.${first}`];
 }
 
+const listed = (names) => (names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0]);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 export function showConclusion(report, pinned) {
@@ -26,7 +26,7 @@ export function showConclusion(report, pinned) {
   at("seal").className = `seal ${state}`;
   show(at("seal"), sign(state));
   at("headline").textContent = headline;
-  at("because").textContent = because;
+  show(at("because"), prose(because));
   document.title = `${headline} · Evidence pack`;
 }
 
@@ -43,7 +43,7 @@ export function showFacts(report, name) {
   const list = factList([
     ["File", name],
     ["Tenant", code(report.tenantId)],
-    ["Selection", selectionText(report.selection)],
+    ["Selection", selectionText(report.selection).map((one, at) => (at ? code(one) : one))],
     ["Receipts", `${shown}, of ${report.treeSize.toLocaleString("en")} in the log`],
     ["Merkle root", code(report.root)],
     ["Exported", `${timeText(report.exportedAt)} UTC`],
@@ -72,9 +72,9 @@ function questionRow(question, { status, fault: found, facts }, receipts) {
 /** The pinned root, and what the pack itself says its root is. */
 export function showCandidate(candidate, pin) {
   const hint = at("pin-hint");
-  hint.textContent = pin
+  show(hint, prose(pin
     ? "Everything on this page is judged from this fingerprint."
-    : "Get it from the tenant’s owner by another way than this file: they run `dragons keys fingerprint`.";
+    : "Get it from the tenant’s owner by another way than this file: they run `dragons keys fingerprint`.")); // prettier-ignore
   if (candidate === null) {
     show(at("candidate"), el("p", {}, "The pack names no root key."));
     return;

@@ -131,11 +131,15 @@ export class Timeline {
       el("span", { class: "number" }, String(row.index)),
       el("span", { class: "what" }, el("span", { class: "title" }, titleOf(view)), el("span", { class: "subtitle" }, subtitleOf(view))),
       el("span", { class: "when" },
-        broken ? el("span", { class: "chip bad" }, `${broken.join(", ")} ✕`) : null,
-        outcome && row.stage !== "denied" ? el("span", { class: `chip ${outcome}` }, outcome) : null,
+        chipOf(broken, row.stage === "denied" ? undefined : outcome),
         el("time", {}, view.header ? clockText(view.header.issued_at) : "")),
     ); // prettier-ignore
   }
+}
+
+function chipOf(broken, outcome) {
+  if (broken) return el("span", { class: "chip bad", title: broken.join(", ") }, `✕ ${broken.length === 1 ? broken[0] : `${broken.length} questions`}`);
+  return outcome ? el("span", { class: `chip ${outcome}` }, outcome) : null;
 }
 
 function gapRow({ gap }) {

@@ -42,11 +42,12 @@ export const groups = (digits) => digits.replace(/.{8}(?=.)/g, "$& ");
 
 export const short = (id, head = 12) => (id.length > head + 6 ? `${id.slice(0, head)}…${id.slice(-4)}` : id);
 
+/** What was asked for: words, and a name if there is one. */
 export function selectionText(selection) {
-  if (selection.kind === "session") return `session ${selection.session_id}`;
-  if (selection.kind === "agent") return `agent ${selection.agent}`;
-  if (selection.kind === "window") return `${timeText(selection.since ?? "?")} to ${timeText(selection.until ?? "?")}`;
-  return "the whole ledger";
+  if (selection.kind === "session") return ["session ", selection.session_id];
+  if (selection.kind === "agent") return ["agent ", selection.agent];
+  if (selection.kind === "window") return [`${timeText(selection.since ?? "?")} to ${timeText(selection.until ?? "?")}`];
+  return ["the whole ledger"];
 }
 
 export const factsText = (facts) =>

@@ -1,0 +1,31 @@
+// Who signed what is in force, and when it was recorded: what the end of an operator's key takes with it.
+
+import { nameOf } from "./documents.js";
+import { versionName } from "./leases.js";
+
+/** Fed with every operator's statement that took effect. */
+export class Origins {
+  #catalogue = {};
+  #active = new Map();
+  #versions = new Map();
+
+  /** `body`, signed by `keyId`, took effect at `at`. */
+  note(body, keyId, at) {
+    const origin = { keyId, at };
+    const notes = {
+      Catalogue: () => (this.#catalogue = origin),
+      Activation: () => this.#active.set(body.agent, origin),
+      Registration: () => this.#versions.set(versionName(body.manifest.agent, body.version), origin),
+    };
+    notes[nameOf(body)]?.();
+  }
+
+  /** A key ended at `at` and is not trusted since `since`: with it end its leases and what rests on it. */
+  end(mandate, keyId, since, at) {
+    const isSpoiled = (origin) => origin.keyId === keyId && origin.at >= since;
+    mandate.revoke(`operator:${keyId}`, at);
+    if (isSpoiled(this.#catalogue)) mandate.catalogue = new Map();
+    for (const [agent, origin] of this.#active) if (isSpoiled(origin)) mandate.active.delete(agent);
+    for (const [name, origin] of this.#versions) if (isSpoiled(origin)) mandate.revoke(`version:${name}`, at);
+  }
+}

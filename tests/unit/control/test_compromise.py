@@ -1,0 +1,51 @@
+"""Whether what a key signed still counts. Whole stories are in tests/tamper/test_key_ends.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragons.authority.revocation import Target
+from dragons.control.compromise import is_spoiled, spoiled_versions
+from dragons.core.clock import format_time
+from tests.support.plane import Plane, Tenancy, make_manifest
+
+
+@pytest.mark.parametrize(("offset_ms", "spoiled"), [(-1, False), (0, True), (1, True)])
+def test_from_the_compromise_on(plane: Plane, acme: Tenancy, offset_ms: int, *, spoiled: bool) -> None:
+    second, since_ms = acme.hire("operator"), acme.now_ms
+    assert not plane.read(lambda reader: is_spoiled(reader, acme.tenant_id, second.key_id, since_ms))
+    plane.clock.advance(1_000)
+    acme.revoke_key(second.key_id, compromised_since=format_time(since_ms))
+    at_ms = since_ms + offset_ms
+    found = plane.read(lambda reader: is_spoiled(reader, acme.tenant_id, second.key_id, at_ms))
+    assert found is spoiled
+
+
+def test_a_key_that_nobody_knows_spoils(plane: Plane, acme: Tenancy) -> None:
+    assert plane.read(lambda reader: is_spoiled(reader, acme.tenant_id, "opk_" + "0" * 32, 0))
+
+
+def test_the_versions_of_one_key_since_then(plane: Plane, acme: Tenancy) -> None:
+    second = acme.hire("operator")
+    acme.register(make_manifest("early"), signer=second)
+    plane.clock.advance(1)
+    since_ms = acme.now_ms
+    acme.register(make_manifest("honest"))
+    for agent in ("evil", "worse"):
+        acme.register(make_manifest(agent), signer=second)
+    acme.revoke(Target.VERSION, "worse@v1")
+    found = plane.read(lambda reader: list(spoiled_versions(reader, acme.tenant_id, second.key_id, since_ms)))
+    assert found == ["version:evil@v1"]
+
+
+def test_they_are_entries_of_the_feed(plane: Plane, acme: Tenancy) -> None:
+    second, since = acme.hire("operator"), acme.now
+    acme.register(make_manifest("evil"), signer=second)
+    acme.revoke_key(second.key_id, compromised_since=since)
+    acme.revoke(Target.OPERATOR, acme.operator.key_id)
+    rows = plane.read(lambda reader: reader.revocations(acme.tenant_id))
+    assert [(row.ordinal, row.entry) for row in rows] == [
+        (0, f"operator:{second.key_id}"),
+        (1, "version:evil@v1"),
+        (2, f"operator:{acme.operator.key_id}"),
+    ]
