@@ -44,9 +44,9 @@ check: setup ## style, types and the import rule
 	$(BIN)/lint-imports
 
 .PHONY: bench
-bench: ## measure Dragons and its peers in one run, in an environment of its own
+bench: setup ## measure Dragons and its peers in one run; peers have an environment of their own
 	@scripts/setup-python .venv-bench requirements/bench.txt
-	.venv-bench/bin/python -m bench
+	$(BIN)/python -m bench
 
 .PHONY: lock
 lock: setup ## write the lock files again; UPGRADE=1 takes the newest versions

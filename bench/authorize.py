@@ -6,11 +6,7 @@ itself. Uses no network and keeps nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
-
-from bench.figures import Found, Pair, alternate, compare
+from bench.figures import Found, Pair, alternate, compare, p50_us
 from bench.sizes import Sizes
 from dragons.authority.decide import Allow
 from dragons.authority.dock import DOCK, Dock
@@ -62,19 +58,6 @@ def decision_us(calls: int) -> float:
     found = p50_us(lambda: authority.authorize(ACTION), calls)
     assert isinstance(authority.authorize(ACTION), Allow)
     return found
-
-
-def p50_us(call: Callable[[], object], calls: int) -> float:
-    """The median microseconds of one call; reading the stopwatch counts as part of it."""
-    read = time.perf_counter_ns
-    for _ in range(10):
-        call()
-    times = []
-    for _ in range(calls):
-        begin = read()
-        call()
-        times.append(read() - begin)
-    return median(times) / 1_000
 
 
 def granted_authority(clock: Clock) -> Authority:

@@ -111,6 +111,19 @@ def each(call: Callable[[int], object], count: int) -> float:
     return rate(work, count)
 
 
+def p50_us(call: Callable[[], object], calls: int) -> float:
+    """The median microseconds of one call; reading the stopwatch counts as part of it."""
+    read = time.perf_counter_ns
+    for _ in range(10):
+        call()
+    times = []
+    for _ in range(calls):
+        begin = read()
+        call()
+        times.append(read() - begin)
+    return median(times) / 1_000
+
+
 def compare(
     name: str,
     pair: Pair,

@@ -11,10 +11,7 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.backends.openssl.backend import backend
 
-PACKAGES = (
-    "dragons-control-plane", "cryptography", "msgspec", "sqlalchemy", "uvicorn", "uvloop",
-    "agent-governance-toolkit-core", "pymerkle",
-)  # fmt: skip
+PACKAGES = ("dragons-control-plane", "cryptography", "msgspec", "sqlalchemy", "uvicorn", "uvloop")
 
 
 class Machine(msgspec.Struct, frozen=True):

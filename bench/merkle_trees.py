@@ -7,93 +7,81 @@ the leaf's number. Its SQLite tree commits each entry by itself, or a whole list
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from bench.append import AGENTS, append_rate
 from bench.figures import Found, Line, alternate, compare, each, mixed, rate
 from bench.growth import fill
-from bench.peers import missing
+from bench.peer_pymerkle import ENTRY_BYTES, entries
+from bench.peers import Peer, missing, working
 from bench.plane import Plane, opened
 from bench.sizes import Sizes
 from dragons.evidence.merkle import Node, Range, inclusion_proof, leaf_hash, verify_inclusion
 
-# About the header and statement that a leaf of ours holds.
-_ENTRY_BYTES = 1_500
-
 
 def measure(sizes: Sizes) -> Found:
     """Each kind of work in turn with pymerkle."""
-    absent = missing("pymerkle", "pymerkle")
+    absent = missing()
     if absent is not None:
         return absent
-    return Found([*_stored(sizes), *_in_memory(sizes)])
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        working("bench.peer_pymerkle", Path(folder)) as peer,
+    ):
+        return Found([*_stored(Path(folder), peer, sizes), *_in_memory(peer, sizes)])
 
 
-def _entries(count: int) -> Iterator[bytes]:
-    return (sha256(str(number).encode()).digest() * (_ENTRY_BYTES // 32) for number in range(count))
-
-
-def _stored(sizes: Sizes) -> list[Line]:
-    from pymerkle import SqliteTree  # noqa: PLC0415 - absent elsewhere
-
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, opened(Path(folder), AGENTS) as plane:
+def _stored(folder: Path, peer: Peer, sizes: Sizes) -> list[Line]:
+    with opened(folder, AGENTS) as plane:
         plane.append(sizes.appenders, 2)
-        with closing(SqliteTree(str(Path(folder) / "leaves.db"))) as tree:
-            lines = [_many(plane, tree, sizes), _one(plane, tree, sizes), _lists(plane, tree, sizes)]
-            fill(plane, max(0, sizes.tree - plane.size()))
-            tree.append_entries(_entries(max(0, sizes.tree - tree.get_size())))
-            return [*lines, _stored_proofs(plane, tree, sizes)]
+        lines = [_many(plane, peer, sizes), _one(plane, peer, sizes), _lists(plane, peer, sizes)]
+        fill(plane, max(0, sizes.tree - plane.size()))
+        return [*lines, _stored_proofs(plane, peer, sizes)]
 
 
-def _many(plane: Plane, tree: Any, sizes: Sizes) -> Line:  # noqa: ANN401 - pymerkle has no types
-    pair = alternate(sizes.rounds, lambda: _append_each(tree, sizes), lambda: append_rate(plane, sizes))
+def _many(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
+    pair = alternate(
+        sizes.rounds,
+        lambda: peer.ask("append", count=sizes.durable_alone),
+        lambda: append_rate(plane, sizes),
+    )
     return compare(
         "durable append, many callers", pair,
         of=f"{sizes.appenders} appenders; 2 Ed25519 signatures made and 1 checked for each receipt",
-        against=f"SqliteTree.append_entry, {_ENTRY_BYTES:,} bytes, one commit an entry; no signature",
+        against=f"SqliteTree {peer.tell('version')}, {ENTRY_BYTES:,} bytes, one commit an entry; NO signature",
     )  # fmt: skip
 
 
-def _one(plane: Plane, tree: Any, sizes: Sizes) -> Line:  # noqa: ANN401
-    def ours() -> float:
-        return each(lambda _: plane.append_alone(plane.workers[0]), sizes.durable_alone)
-
+def _one(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
+    pair = alternate(
+        sizes.rounds,
+        lambda: peer.ask("append", count=sizes.durable_alone),
+        lambda: each(lambda _: plane.append_alone(plane.workers[0]), sizes.durable_alone),
+    )
     return compare(
-        "durable append, one caller", alternate(sizes.rounds, lambda: _append_each(tree, sizes), ours),
-        of="one appender; the same signatures, one commit a receipt", against="as above",
+        "durable append, one caller", pair,
+        of="one appender; the same signatures, one commit a receipt",
+        against="as above: NO signature, no index",
     )  # fmt: skip
 
 
-def _append_each(tree: Any, sizes: Sizes) -> float:  # noqa: ANN401
-    entries = list(_entries(sizes.durable_alone))
-    return each(lambda number: tree.append_entry(entries[number]), len(entries))
-
-
-def _lists(plane: Plane, tree: Any, sizes: Sizes) -> Line:  # noqa: ANN401
+def _lists(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
     # One caller hands over as many entries at once as we have appenders.
-    group = list(_entries(sizes.appenders))
-
-    def theirs() -> float:
-        return each(lambda _: tree.append_entries(group), sizes.receipts_each) * len(group)
-
+    pair = alternate(
+        sizes.rounds,
+        lambda: peer.ask("append_lists", count=sizes.receipts_each, group=sizes.appenders),
+        lambda: append_rate(plane, sizes),
+    )
     return compare(
-        "durable append, lists of one caller", alternate(sizes.rounds, theirs, lambda: append_rate(plane, sizes)),
-        target=None, of=f"{sizes.appenders} appenders that don't know of each other, signed as above",
-        against=f"SqliteTree.append_entries, {len(group)} entries a commit; NO signature made or checked",
+        "durable append, lists of one caller", pair, target=None,
+        of=f"{sizes.appenders} appenders that don't know of each other, signed as above",
+        against=f"SqliteTree.append_entries, {sizes.appenders} entries a commit; NO signature made or checked",
     )  # fmt: skip
 
 
-def _stored_proofs(plane: Plane, tree: Any, sizes: Sizes) -> Line:  # noqa: ANN401
+def _stored_proofs(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
     # Few: each of ours reads the database anew, as the API does.
     count, size = max(1, sizes.operations // 20), sizes.tree
-
-    def theirs() -> float:
-        places = mixed(count, size)
-        return each(lambda _: tree.prove_inclusion(next(places) + 1, size), count)
 
     def ours() -> float:
         places = mixed(count, size)
@@ -106,58 +94,40 @@ def _stored_proofs(plane: Plane, tree: Any, sizes: Sizes) -> Line:  # noqa: ANN4
 
             return each(prove, count)
 
+    pair = alternate(sizes.rounds, lambda: peer.ask("prove_stored", count=count, size=size), ours)
     return compare(
-        "inclusion proof, from the store", alternate(sizes.rounds, theirs, ours), target=None,
+        "inclusion proof, from the store", pair, target=None,
         of=f"tree of {size:,}, from SQLite, nothing kept between proofs",
         against="SqliteTree.prove_inclusion; keeps subtree hashes in memory",
     )  # fmt: skip
 
 
-def _in_memory(sizes: Sizes) -> list[Line]:
-    from pymerkle import InmemoryTree  # noqa: PLC0415
-    from pymerkle import verify_inclusion as their_verification  # noqa: PLC0415
-
-    entries = list(_entries(sizes.tree))
-    theirs = InmemoryTree.init_from_entries(entries)
-    ours = OurTree()
-    ours.grow(entries)
-    root, size, count = ours.range.root(), len(entries), sizes.operations
-    assert root == theirs.get_root()
-    proofs = [theirs.prove_inclusion(place + 1, size) for place in mixed(count, size)]
-    our_proofs = [(place, inclusion_proof(place, size, ours.read)) for place in mixed(count, size)]
-    leaves = [leaf_hash(entry) for entry in entries]
-
-    def check_theirs(number: int) -> None:
-        their_verification(leaves[our_proofs[number][0]], root, proofs[number])
-
-    def check_ours(number: int) -> None:
-        place, proof = our_proofs[number]
-        assert verify_inclusion(place, size, leaves[place], proof, root)
-
-    def prove_theirs() -> float:
-        places = mixed(count, size)
-        return each(lambda _: theirs.prove_inclusion(next(places) + 1, size), count)
-
-    def prove_ours() -> float:
-        places = mixed(count, size)
-        return each(lambda _: inclusion_proof(next(places), size, ours.read), count)
-
-    rounds = sizes.rounds
+def _in_memory(peer: Peer, sizes: Sizes) -> list[Line]:
+    size, count, rounds = sizes.tree, sizes.operations, sizes.rounds
+    leaves = list(entries(size))
+    growing = alternate(
+        rounds, lambda: peer.ask("grow", size=size), lambda: rate(lambda: OurTree().grow(leaves), size)
+    )
+    tree = OurTree()
+    tree.grow(leaves)
+    proving = alternate(
+        rounds, lambda: peer.ask("prove", count=count, size=size), lambda: tree.prove(count, size)
+    )
+    checking = alternate(
+        rounds, lambda: peer.ask("verify", count=count, size=size), lambda: tree.verify(count, size)
+    )
     return [
         compare(
-            "Merkle tree, growing", alternate(
-                rounds, lambda: rate(lambda: InmemoryTree.init_from_entries(entries), size),
-                lambda: rate(lambda: OurTree().grow(entries), size),
-            ), of=f"{size:,} leaves, every node kept in memory", against="InmemoryTree.init_from_entries",
+            "Merkle tree, growing", growing,
+            of=f"{size:,} leaves, every node kept in memory", against="InmemoryTree.init_from_entries",
         ),
         compare(
-            "inclusion proof, in memory", alternate(rounds, prove_theirs, prove_ours),
+            "inclusion proof, in memory", proving,
             of=f"tree of {size:,}", against="InmemoryTree.prove_inclusion",
         ),
         compare(
-            "checking an inclusion proof", alternate(
-                rounds, lambda: each(check_theirs, count), lambda: each(check_ours, count)
-            ), of=f"tree of {size:,}", against="pymerkle.verify_inclusion",
+            "checking an inclusion proof", checking,
+            of=f"tree of {size:,}", against="pymerkle.verify_inclusion",
         ),
     ]  # fmt: skip
 
@@ -169,14 +139,14 @@ class OurTree:
         self.range = Range()
         self._nodes: dict[tuple[int, int], bytes] = {}
 
-    def grow(self, entries: list[bytes]) -> None:
-        """Append the entries."""
+    def grow(self, leaves: list[bytes]) -> None:
+        """Append the leaves."""
         nodes = self._nodes
 
         def keep(node: Node) -> None:
             nodes[node.level, node.offset] = node.hash
 
-        for number, entry in enumerate(entries):
+        for number, entry in enumerate(leaves):
             leaf = leaf_hash(entry)
             nodes[0, number] = leaf
             self.range.append(leaf, keep)
@@ -184,3 +154,19 @@ class OurTree:
     def read(self, level: int, index: int) -> bytes:
         """The hash of a complete subtree."""
         return self._nodes[level, index]
+
+    def prove(self, count: int, size: int) -> float:
+        """Proofs of inclusion a second."""
+        places = mixed(count, size)
+        return each(lambda _: inclusion_proof(next(places), size, self.read), count)
+
+    def verify(self, count: int, size: int) -> float:
+        """Proofs of inclusion checked a second."""
+        root = self.range.root()
+        made = [(place, inclusion_proof(place, size, self.read)) for place in mixed(count, size)]
+
+        def check(number: int) -> None:
+            place, proof = made[number]
+            assert verify_inclusion(place, size, self.read(0, place), proof, root)
+
+        return each(check, count)

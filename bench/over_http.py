@@ -8,7 +8,6 @@ way and does nothing, so the ratio is what appending costs beside what any reque
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,32 +21,17 @@ import msgspec
 from bench.figures import Detail, Found, alternate, compare
 from bench.load import PING, RECEIPTS, Client, Clients, Done, Order
 from bench.plane import Plane, make
+from bench.processes import Talk, started
 from bench.sizes import Sizes
 from dragons.core.canonical import encode
 
 TARGET = 0.4
-STOP_SECONDS = 30
 
 
-class Generator:
-    """The load generator's process."""
+class Ready(msgspec.Struct, frozen=True):
+    """What `dragons up` says when it serves; other fields don't matter here."""
 
-    def __init__(self, process: subprocess.Popen[bytes], clients: Clients) -> None:
-        self._process = process
-        self._say(clients)
-
-    def send(self, path: str, each: int) -> Done:
-        """Have every client send `each` requests to `path`."""
-        self._say(Order(path, each))
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the load generator ended; what it said is above"
-        return msgspec.json.decode(line, type=Done)
-
-    def _say(self, what: msgspec.Struct) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(what) + b"\n")
-        self._process.stdin.flush()
+    url: str
 
 
 def measure(sizes: Sizes) -> Found:
@@ -57,21 +41,26 @@ def measure(sizes: Sizes) -> Found:
         plane.store.close()
         with serving(plane.settings.home) as (host, port):
             clients = Clients(host, port, [_client(plane, n) for n in range(sizes.http_clients)])
-            with started([sys.executable, "-m", "bench.load"], dict(os.environ)) as process:
-                return _compare(Generator(process, clients), sizes)
+            with started([sys.executable, "-m", "bench.load"], os.environ) as generator:
+                generator.say(clients)
+                return _compare(generator, sizes)
 
 
-def _compare(generator: Generator, sizes: Sizes) -> Found:
+def _compare(generator: Talk, sizes: Sizes) -> Found:
     done: dict[str, list[Done]] = {PING: [], RECEIPTS: []}
 
+    def send(path: str, each: int) -> Done:
+        generator.say(Order(path, each))
+        return generator.hear(Done)
+
     def go(path: str) -> float:
-        one = generator.send(path, sizes.http_requests_each)
+        one = send(path, sizes.http_requests_each)
         assert one.count == sizes.http_clients * sizes.http_requests_each
         done[path].append(one)
         return one.count / one.seconds
 
     for path in done:
-        generator.send(path, 1)
+        send(path, 1)
     pair = alternate(sizes.rounds, lambda: go(PING), lambda: go(RECEIPTS))
     line = compare(
         "durable receipts, over HTTP", pair, target=TARGET,
@@ -97,26 +86,7 @@ def serving(home: Path) -> Iterator[tuple[str, int]]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("DRAGONS_")}
     command = [sys.executable, "-m", "dragons.cli", "up", "--port", "0", "-o", "json"]
     with started(command, own | {"DRAGONS_HOME": str(home), "DRAGONS_LOG_LEVEL": "warning"}) as server:
-        assert server.stdout is not None
-        ready = server.stdout.readline()
-        assert ready, "the control plane did not start; what it said is above"
-        url = urlsplit(msgspec.json.decode(ready)["url"])
+        url = urlsplit(server.hear(Ready).url)
         assert url.hostname is not None
         assert url.port is not None
         yield url.hostname, url.port
-
-
-@contextmanager
-def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of ours with pipes; it has ended when this ends."""
-    with subprocess.Popen(  # noqa: S603 - our own programs
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()

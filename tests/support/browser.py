@@ -75,11 +75,14 @@ class Reader:
     def pin(self, root: str, options: dict[str, Any] | None = None) -> Reader:
         """Type the pinned fingerprint, and ask for more as `options` of `verify_file` do."""
         asked = options or {}
-        self.page.fill("#ask-witnesses", "\n".join(asked.get("witnesses", [])), force=True)
-        self.page.fill("#ask-number", str(asked.get("witnesses_required", 0)), force=True)
-        self.page.set_checked("#ask-payloads", asked.get("require_payloads", False), force=True)
+        if asked:
+            self.unfold(".asked")
+            self.page.fill("#ask-witnesses", "\n".join(asked.get("witnesses", [])))
+            self.page.fill("#ask-number", str(asked.get("witnesses_required", 0)))
+            self.page.set_checked("#ask-payloads", asked.get("require_payloads", False))
         self.page.fill("#pin", root)
-        self.page.press("#pin", "Enter")
+        if asked:
+            self.page.press("#pin", "Enter")
         return self.wait()
 
     def report(self) -> dict[str, Any]:
@@ -116,13 +119,11 @@ class Reader:
 
     def shown(self) -> dict[str, tuple[str, str]]:
         """Of each question, the status and the reason code that a reader sees."""
-        rows = self.page.locator("#questions li").all()
-        return {
-            str(row.get_attribute("data-question")): (
-                str(row.locator(".status").text_content()),
-                str(row.locator(".finding code").text_content())
-                if row.locator(".finding code").count()
-                else "",
-            )
-            for row in rows
-        }
+        rows = self.page.locator("#questions li").evaluate_all(
+            """rows => rows.map(row => [
+              row.dataset.question,
+              row.querySelector(".status").textContent,
+              row.querySelector(".finding code")?.textContent ?? "",
+            ])"""
+        )
+        return {name: (status, code) for name, status, code in rows}

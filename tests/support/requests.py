@@ -32,6 +32,9 @@ class World:
         """Send with a credential of `role`; a launch also with the new instance's proof."""
         if role == "instance":
             return self.instance.send(request.method, request.path, request.body, **more)
+        if role == "keyholder":
+            key = self.tenant.operator
+            return self.tenant.send_by_key(key, request.method, request.path, request.body, **more)
         if operation == "instances.launch":
             more = {"signer": request.signer, **more}
         return self.tenant.send(request.method, request.path, request.body, role=role, **more)

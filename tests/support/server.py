@@ -130,13 +130,15 @@ class Plane:
         body: Any = None,
         *,
         token: str = "",
+        authorization: str = "",
         signer: LocalSigner | None = None,
         headers: dict[str, Any] | None = None,
         proof: dict[str, Any] | None = None,
     ) -> Reply:
         """One request; `signer` proves possession, `proof` changes what is proven."""
         content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
-        sent: dict[str, Any] = {"authorization": f"Bearer {token}"} if token else {}
+        credential = f"Bearer {token}" if token else authorization
+        sent: dict[str, Any] = {"authorization": credential} if credential else {}
         if signer is not None:
             target, _, query = path.partition("?")
             signed = Request(method, target, query, content, sent.get("authorization", ""))
@@ -178,6 +180,11 @@ class Tenant:
 
     def send(self, method: str, path: str, body: Any = None, *, role: str = "admin", **more: Any) -> Reply:
         return self.plane.send(method, path, body, token=self.tokens[role], **more)
+
+    def send_by_key(self, key: LocalSigner, method: str, path: str, body: Any = None, **more: Any) -> Reply:
+        """Without a token: the operator key proves itself."""
+        how = {"authorization": f"OperatorKey {self.tenant_id}.{key.key_id}", "signer": key, **more}
+        return self.plane.send(method, path, body, **how)
 
     def post(self, path: str, body: Any) -> Any:
         reply = self.send("POST", path, body)

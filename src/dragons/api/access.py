@@ -14,6 +14,7 @@ from dragons.core.vocabulary import Role
 _ANYONE = frozenset({Role.ANYONE})
 _INSTANCE = frozenset({Role.INSTANCE})
 _ADMIN = frozenset({Role.ADMIN})
+_KEYHOLDER = frozenset({Role.KEYHOLDER})
 _SIGNING = frozenset({Role.OPERATOR, Role.ADMIN})
 _READING = frozenset({Role.OPERATOR, Role.ADMIN, Role.AUDITOR})
 _LAUNCHING = frozenset({Role.OPERATOR, Role.ADMIN, Role.LAUNCHER})
@@ -31,7 +32,7 @@ ACCESS = MappingProxyType(
         "keys.register": _ADMIN,
         "keys.revoke": _ADMIN,
         "tokens.list": _ADMIN,
-        "tokens.issue": _ADMIN,
+        "tokens.issue": _ADMIN | _KEYHOLDER,
         "tokens.revoke": _ADMIN,
         "catalogue.show": _ALL,
         "catalogue.publish": _SIGNING,

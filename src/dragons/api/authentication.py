@@ -1,4 +1,4 @@
-"""Who is asking: an API token, or a workload token with proof that its key is at hand.
+"""Who is asking: an API token, or a workload token or an operator key with proof that the key is at hand.
 
 Caches signature checks, keyed by the token's SHA-256, and never a decision: expiry, revocation and
 the keys behind a token are looked at in every request. Never logs or returns a token.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dragons.api.limits import NonceMemory
 from dragons.control.caller import Caller
 from dragons.control.ports import Reader, Store
-from dragons.control.statements import key_holds
+from dragons.control.statements import key_holds, operator_holds
 from dragons.control.tokens import PREFIX, authenticate_token
 from dragons.core.canonical import decode
 from dragons.core.clock import Clock
@@ -27,6 +27,8 @@ from dragons.identity.tokens import TOKEN_BYTES_MAX, Workload, thumbprint, verif
 
 _API_TOKEN_LENGTH = len(PREFIX) + 43
 _FIX = "Send `Authorization: Bearer` and a token, as spec/api.md says."
+# Names the tenant and the key; what proves the caller is the signature over the request.
+KEY_SCHEME = "operatorkey"
 
 
 class Proof(NamedTuple):
@@ -39,7 +41,7 @@ class Proof(NamedTuple):
 
 
 class Identified(NamedTuple):
-    """A caller; `key` is the key whose possession the request still has to prove, if any.
+    """A caller; `key` is the key whose possession the request still has to prove under `key_id`, if any.
 
     `issuer_key_id` issued the caller's workload token: `check_issuer` looks at it in the same view
     of the store as what the caller asks for.
@@ -48,6 +50,7 @@ class Identified(NamedTuple):
     caller: Caller
     credential: str
     key: PublicKey | None = None
+    key_id: str = ""
     issuer_key_id: str = ""
 
 
@@ -72,6 +75,8 @@ class Authenticator:
     def identify(self, authorization: str) -> Identified:
         """The caller that the `Authorization` header names; UnauthenticatedError when it names none."""
         scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == KEY_SCHEME:
+            return self._identify_operator_key(token)
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("credential_missing", "The request carries no credential.", fix=_FIX)
         if token.startswith(PREFIX):
@@ -82,7 +87,9 @@ class Authenticator:
         """UnauthenticatedError unless `proof` was made by `key`, for this request, just now, and only once."""
         if proof.parsed.key_id != key_id:
             raise UnauthenticatedError(
-                "proof_key", "The proof of possession is by another key.", fix="Sign with the instance's key."
+                "proof_key",
+                "The proof of possession is by another key.",
+                fix="Sign with the key that the credential names.",
             )
         verify_request(
             proof.request, (proof.digest, proof.signature), proof.parsed, key, now_ms=self._clock.now_ms()
@@ -95,6 +102,19 @@ class Authenticator:
         with self._store.read() as reader:
             caller = authenticate_token(reader, token, self._clock.now_ms())
         return Identified(caller, caller.token_id)
+
+    def _identify_operator_key(self, credential: str) -> Identified:
+        tenant_id, _, key_id = credential.partition(".")
+        with self._store.read() as reader:
+            row = reader.key(tenant_id, key_id)
+            if row is None or row.role != "operator" or not operator_holds(reader, row, self._clock.now_ms()):
+                raise UnauthenticatedError(
+                    "signer_not_valid",
+                    "The credential names no operator key that holds.",
+                    fix="Name a key that `dragons keys list` shows as valid, or let the root vouch for a new one.",
+                )
+        caller = Caller(tenant_id, Role.KEYHOLDER, key_id=key_id)
+        return Identified(caller, key_id, PublicKey(row.public_key), key_id)
 
     def _identify_workload(self, token: str) -> Identified:
         if len(token) > TOKEN_BYTES_MAX:
@@ -112,7 +132,8 @@ class Authenticator:
             lease_id=claims.lease_id,
             lapsed=self._clock.now_ms() >= claims.exp * 1000,
         )
-        return Identified(caller, claims.sub, checked.key, checked.issuer_key_id)
+        key_id = instance_key_id(checked.key)
+        return Identified(caller, claims.sub, checked.key, key_id, checked.issuer_key_id)
 
     def _check(self, reader: Reader, token: str, digest: bytes) -> _Checked:
         tenant_id = _claimed_tenant(token)

@@ -21,7 +21,6 @@ from dragons.api.authentication import (
     Authenticator,
     Identified,
     Proof,
-    instance_key_id,
     parse_proof,
 )
 from dragons.api.backend import Backend
@@ -109,7 +108,7 @@ class Dispatcher:
             authenticator=self._authenticator,
             issuer_key_id=who.issuer_key_id,
             proof=possession,
-            key=who.key,
+            key=who.key if who.caller.role is Role.INSTANCE else None,
         )
         answer = await operation.handler(call)
         return answer if isinstance(answer, Response) else _Json(_encode(answer))
@@ -134,7 +133,7 @@ class Dispatcher:
         )
         possession = parse_proof(signed, headers)
         if who.key is not None:
-            self._authenticator.verify_proof(possession, who.key, instance_key_id(who.key))
+            self._authenticator.verify_proof(possession, who.key, who.key_id)
         return possession
 
 

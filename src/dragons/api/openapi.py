@@ -59,11 +59,17 @@ _SECURITY = {
         "bearerFormat": "JWS",
         "description": "A workload token; always with a proof of possession.",
     },
+    "operatorKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`OperatorKey <tenant_id>.<key_id>`; always with a proof of possession of that key.",
+    },
     "proof": {
         "type": "apiKey",
         "in": "header",
         "name": "Signature",
-        "description": "HTTP Message Signature (RFC 9421) of the instance's key over method, path, query, "
+        "description": "HTTP Message Signature (RFC 9421) of the caller's key over method, path, query, "
         "Content-Digest and Authorization, with its parameters in Signature-Input.",
     },
 }
@@ -135,10 +141,12 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
     if Role.ANYONE in roles:
         return []
     ways: list[dict[str, list[str]]] = []
-    if roles - {Role.INSTANCE}:
+    if roles - {Role.INSTANCE, Role.KEYHOLDER}:
         ways.append({"apiToken": [], "proof": []} if operation.proven else {"apiToken": []})
     if Role.INSTANCE in roles:
         ways.append({"workloadToken": [], "proof": []})
+    if Role.KEYHOLDER in roles:
+        ways.append({"operatorKey": [], "proof": []})
     return ways
 
 

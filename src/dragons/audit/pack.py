@@ -7,6 +7,7 @@ stands. Nothing in the file is believed because the file says so; `dragons.audit
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,7 @@ _COMPRESS_LEVEL = 1
 RECORD_START = len('{"record":')
 RECORD_END_SELECTED = len(',"selected":true}')
 RECORD_END_UNSELECTED = len(',"selected":false}')
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 _Unset = msgspec.UnsetType
@@ -130,6 +132,8 @@ class PackReader:
         self._names = set(names)
         if len(self._names) != len(names):
             raise InvalidInputError("pack_ambiguous", "The pack holds two entries of one name.")
+        if RECEIPTS_FILE not in self._names:
+            raise InvalidInputError("pack_incomplete", f"The pack has no {RECEIPTS_FILE}.")
         self.head = decode(Head, self._read(HEAD_FILE, HEAD_BYTES_MAX))
         if self.head.format != FORMAT:
             raise InvalidInputError(
@@ -187,6 +191,8 @@ class PackReader:
     def _open(self, name: str) -> IO[bytes]:
         if name not in self._names:
             raise InvalidInputError("pack_incomplete", f"The pack has no {name}.")
+        if self._archive.getinfo(name).compress_type not in _METHODS:
+            raise InvalidInputError("pack_damaged", f"{name} is compressed in a way that no pack uses.")
         entry = self._archive.open(name)
         self._entries.append(entry)
         return entry
@@ -199,12 +205,16 @@ class PackReader:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    # What `zipfile` raises for damaged, encrypted or foreign archives; nothing else runs inside. Of an
-    # unknown compression it makes a kind of RuntimeError.
+    # What `zipfile` raises for damaged, encrypted or foreign archives; nothing else runs inside. It seeks
+    # to where the archive says, which may be nowhere.
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise InvalidInputError("pack_damaged", f"The file is not a readable pack: {error}.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise InvalidInputError("pack_damaged", "The file is not a readable pack: a broken offset.") from error
 
 
 @contextmanager

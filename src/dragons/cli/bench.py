@@ -1,7 +1,8 @@
 """`dragons bench`: how fast this machine does what Dragons does all day.
 
-The measuring functions are shared with the benchmark suite in `bench/`. Each does the real thing:
-real keys, a real store with synchronous commits, a real pack. Never reports a number it did not measure.
+Each measurement does the real thing: real keys, a real store with synchronous commits, a real pack. The
+benchmark suite in `bench/` measures more, beside limits and peers of the same run. Never reports a number it
+did not measure.
 """
 
 from __future__ import annotations

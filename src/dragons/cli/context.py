@@ -94,6 +94,13 @@ class Cli:
         return OperatorClient(self.url, token, clock=self.clock)
 
     @cached_property
+    def guest(self) -> OperatorClient:
+        """The control plane without a token: for who has an operator key only."""
+        from dragons.sdk.client import OperatorClient
+
+        return OperatorClient(self.url, "", clock=self.clock)
+
+    @cached_property
     def operator(self) -> Operator:
         """The operator at work: whose statements count."""
         from dragons.sdk.operator import Operator

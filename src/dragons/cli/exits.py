@@ -6,6 +6,7 @@ and never writes an error to standard output.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from enum import IntEnum
@@ -110,6 +111,13 @@ class Failure(NamedTuple):
     fix: str
     exit: int
 
+# The same codes as the store's own, whichever file is the first that can't be written.
+_FILE_FAILURES = {
+    errno.EROFS: ("storage_read_only", "Make the place writable for this user, or choose another."),
+    errno.ENOSPC: ("storage_full", "Free space on the disk, then try again."),
+    errno.EDQUOT: ("storage_full", "Free space within the quota, then try again."),
+}
+
 
 def failure_of(error: DragonsError | OSError) -> Failure:
     """How `error` is told."""
@@ -121,9 +129,8 @@ def failure_of(error: DragonsError | OSError) -> Failure:
     if isinstance(error, FileNotFoundError):
         return Failure("file_missing", f"There is no {error.filename}.", "Check the path.", Exit.NOT_FOUND)
     place = f"{error.filename}: " if error.filename else ""
-    return Failure(
-        "file_failed", f"{place}{error.strerror or error}.", "Check permissions and free space.", Exit.STORAGE
-    )
+    code, fix = _FILE_FAILURES.get(error.errno or 0, ("file_failed", "Check permissions and free space."))
+    return Failure(code, f"{place}{error.strerror or error}.", fix, Exit.STORAGE)
 
 
 def exit_of(error: DragonsError) -> Exit:

@@ -6,7 +6,6 @@ back with `--root-key`. A rotation can be repeated after a crash at any point.
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import Annotated
 import typer
 
 from dragons.cli.command import GOVERN, command, group
-from dragons.cli.context import OPERATOR_FILE, ROOT_FILE, Cli
+from dragons.cli.context import ROOT_FILE, Cli
+from dragons.cli.rotation import rotate_operator, rotate_service
 from dragons.cli.values import moment, parse_duration, parse_moment
-from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError
+from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.core.keys import KeyRole, LocalSigner, PublicKey
-
-_NEXT_FILE = "operator-next.pem"
-_SHORT_ID = 12
 
 RootKeyOption = Annotated[
     Path | None,
@@ -136,24 +133,23 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, signed by the root key and by the old one.
 
-    Issuer and ledger keys are replaced on the control plane's own machine, which takes the new one
+    A new operator key gets an API token of its own, which replaces the home's. Issuer and ledger keys are replaced on the control plane's own machine, which takes the new one
     up without a restart.
     """
     root = _root(cli, root_key, passphrase_file)
-    days = parse_duration(ttl) * 1000
-    old, new = (
-        _rotate_operator(cli, root, days)
-        if role is Rotated.OPERATOR
-        else _rotate_service(cli, root, role, days)
-    )
+    ttl_ms = parse_duration(ttl) * 1000
     if role is Rotated.OPERATOR:
+        old, new = rotate_operator(cli, root, ttl_ms)
         cli.printer.note(
-            "Docks and API tokens of the old key go on. Make them anew with the new one, "
-            f'then end the old one: dragons keys revoke {old.key_id} --reason "rotated"'
+            "The home's API token is of the new key now. Docks and other API tokens of the old key go on. "
+            f'Make them anew, then end the old key: dragons keys revoke {old} --reason "rotated"'
         )
+    else:
+        key_role = KeyRole.ISSUER if role is Rotated.ISSUER else KeyRole.LEDGER
+        old, new = rotate_service(cli, root, key_role, ttl_ms)
     cli.printer.facts(
-        {"role": role.value, "old": old.key_id, "new": new.key_id},
-        [("role", role.value), ("old", old.key_id), ("new", new.key_id)],
+        {"role": role.value, "old": old, "new": new},
+        [("role", role.value), ("old", old), ("new", new)],
     )
 
 
@@ -227,6 +223,10 @@ def add_operator(
         public, KeyRole.OPERATOR, subject=name, roles=roles, ttl_ms=parse_duration(ttl) * 1000
     )
     cli.recorded(recorded, f"{public.key_id(KeyRole.OPERATOR)} of {name} may sign: {', '.join(roles)}.")
+    place = out or "FILE"
+    cli.printer.note(
+        f'Next, an API token for it: dragons tokens issue --key {place} --role {roles[0]} --label "{name}"'
+    )
 
 
 def parse_public_key(text: str) -> PublicKey:
@@ -251,58 +251,3 @@ def _root(cli: Cli, path: Path | None, passphrase_file: Path | None) -> LocalSig
             fix="Bring it from where it is kept: --root-key FILE.",
         )
     return cli.key(place, KeyRole.ROOT, passphrase_file)
-
-
-def _rotate_operator(cli: Cli, root: LocalSigner, ttl_ms: int) -> tuple[LocalSigner, LocalSigner]:
-    from dragons.adapters.keyfiles import write_key
-    from dragons.sdk.operator import RootHolder
-
-    old, waiting = cli.signer, cli.people / _NEXT_FILE
-    if waiting.exists():
-        # An earlier rotation stopped half-way: its key may be registered already.
-        new = cli.key(waiting, KeyRole.OPERATOR)
-    else:
-        new = LocalSigner.generate(KeyRole.OPERATOR)
-        write_key(waiting, new)
-    subject, roles = _subject(cli, old.key_id)
-    try:
-        RootHolder(cli.client, root).register_key(
-            new.public_key, KeyRole.OPERATOR, subject=subject, roles=roles, ttl_ms=ttl_ms, replaces=old
-        )
-    except ConflictError as error:
-        if error.code != "key_exists":
-            raise
-    current = cli.people / OPERATOR_FILE
-    retired = cli.people / f"operator-retired-{old.key_id[4 : 4 + _SHORT_ID]}.pem"
-    if not retired.exists():
-        retired.hardlink_to(current)
-    waiting.replace(current)
-    return old, new
-
-
-def _rotate_service(
-    cli: Cli, root: LocalSigner, role: Rotated, ttl_ms: int
-) -> tuple[LocalSigner, LocalSigner]:
-
-    from dragons.adapters.keyfiles import FileKeyring
-    from dragons.sdk.operator import RootHolder
-
-    key_role = KeyRole.ISSUER if role is Rotated.ISSUER else KeyRole.LEDGER
-    keyring = FileKeyring(cli.home, os.environ.get("DRAGONS_KEY_PASSPHRASE"))
-    old = keyring.issuer(cli.tenant_id) if role is Rotated.ISSUER else keyring.ledger(cli.tenant_id)
-    new = LocalSigner.generate(key_role)
-    subject, _ = _subject(cli, old.key_id)
-    RootHolder(cli.client, root).register_key(
-        new.public_key, key_role, subject=subject, ttl_ms=ttl_ms, replaces=old
-    )
-    keyring.add(cli.tenant_id, new)
-    return old, new
-
-
-def _subject(cli: Cli, key_id: str) -> tuple[str, list[str]]:
-    for view in cli.client.keys().keys:
-        if view.key_id == key_id:
-            return view.subject, view.roles
-    raise NotFoundError(
-        "key_missing", f"{key_id} is not on the record.", fix="`dragons keys list` shows the keys."
-    )

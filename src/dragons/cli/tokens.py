@@ -12,6 +12,7 @@ from dragons.cli.command import GOVERN, command, group
 from dragons.cli.context import Cli
 from dragons.cli.values import moment, parse_duration
 from dragons.core.errors import ConflictError
+from dragons.core.keys import KeyRole
 
 
 class TokenRole(StrEnum):
@@ -54,16 +55,33 @@ def issue(
             "--out", metavar="FILE", help="Write the token to a new file of mode 0600 instead of showing it."
         ),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Ask with this operator key instead of a token: a new operator's first one.",
+        ),
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="The key's passphrase; asked for when absent."),
+    ] = None,
 ) -> None:
     """Make a token for your operator key, no mightier than that key."""
     from dragons.adapters.keyfiles import write_secret
+    from dragons.sdk.transport import OperatorKey
     from dragons.wire.identity import TokenRequest
 
     if out is not None and out.exists():
         # Found out before a token is made that nobody would ever see.
         raise ConflictError("file_exists", f"{out} exists already.", fix="Choose another --out.")
     request = TokenRequest(role=role.value, label=label, ttl_seconds=parse_duration(ttl))
-    issued = cli.client.issue_token(request)
+    if key is None:
+        issued = cli.client.issue_token(request)
+    else:
+        signer = cli.key(key, KeyRole.OPERATOR, passphrase_file)
+        issued = cli.guest.issue_token(request, OperatorKey(cli.tenant_id, signer))
     if out is not None:
         write_secret(out, issued.token.encode() + b"\n")
         cli.printer.note(f"The token is in {out}.")

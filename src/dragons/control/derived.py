@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from dragons.authority.revocation import REVOCATION, Revocation, Target, entry
+from dragons.control.genesis import first_ledger_key
 from dragons.control.keys import key_row
 from dragons.control.ports import Reader
 from dragons.control.rows import KeyRow, ReceiptRow
@@ -20,9 +21,11 @@ from dragons.core.errors import DragonsError
 from dragons.core.statement import payload_type
 from dragons.core.vocabulary import Kind
 from dragons.evidence.receipt import Header
-from dragons.identity.records import KEY, KEY_REVOCATION, Key, KeyRevocation
+from dragons.identity.records import KEY, KEY_REVOCATION, TENANT, Key, KeyRevocation, Tenant
 
-_KEY, _KEY_REVOCATION, _REVOCATION = (payload_type(kind) for kind in (KEY, KEY_REVOCATION, REVOCATION))
+_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION = (
+    payload_type(kind) for kind in (TENANT, KEY, KEY_REVOCATION, REVOCATION)
+)
 
 
 @dataclass(slots=True)
@@ -40,14 +43,17 @@ class Derived:
             self.instances.add(header.instance_id)
         elif header.kind is Kind.SESSION_OPENED and isinstance(header.session_id, str):
             self.sessions.add(header.session_id)
-        elif row.statement_type in {_KEY, _KEY_REVOCATION, _REVOCATION}:
+        elif row.statement_type in {_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION}:
             try:
                 self._note_statement(row)
             except DragonsError:
                 return
 
     def _note_statement(self, row: ReceiptRow) -> None:
-        if row.statement_type == _KEY:
+        if row.statement_type == _TENANT:
+            first = first_ledger_key(decode(Tenant, row.statement))
+            self.keys[first.key_id] = first
+        elif row.statement_type == _KEY:
             key = decode(Key, row.statement)
             self.keys[key.key_id] = key_row(key, row.issued_ms)
         elif row.statement_type == _REVOCATION:

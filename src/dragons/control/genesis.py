@@ -88,25 +88,21 @@ def create_tenant(tx: Transaction, genesis: Genesis) -> str:
             raise InvalidInputError("genesis_malformed", "A first key is another tenant's, or misnamed.")
     created_ms = parse_time(body.created_at)
     tx.put_tenant(TenantRow(body.tenant_id, body.name, body.root_key, created_ms))
-    ledger = PublicKey(body.ledger_key)
-    tx.put_key(
-        KeyRow(
-            body.tenant_id,
-            ledger.key_id(KeyRole.LEDGER),
-            "ledger",
-            ledger.raw,
-            "ledger",
-            (),
-            created_ms,
-            253_402_300_799_999,
-            created_ms,
-        )
-    )
+    tx.put_key(first_ledger_key(body))
     tx.append(body.tenant_id, Kind.TENANT_CREATED, genesis.tenant)
     for statement in genesis.keys:
         tx.put_key(key_row(statement.body(KEY, Key), tx.now_ms))
         tx.append(body.tenant_id, Kind.KEY_REGISTERED, statement)
     return body.tenant_id
+
+
+def first_ledger_key(body: Tenant) -> KeyRow:
+    """The row of the ledger key that the genesis names; nothing but a revocation ends it."""
+    ledger, created_ms = PublicKey(body.ledger_key), parse_time(body.created_at)
+    return KeyRow(
+        body.tenant_id, ledger.key_id(KeyRole.LEDGER), "ledger", ledger.raw, "ledger", (),
+        created_ms, 253_402_300_799_999, created_ms,
+    )  # fmt: skip
 
 
 def _key(

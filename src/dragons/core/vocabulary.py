@@ -99,11 +99,12 @@ class Risk(StrEnum):
 
 
 class Role(StrEnum):
-    """Who a caller of the API is."""
+    """Who a caller of the API is. A keyholder proves an operator key at hand and has no token yet."""
 
     ADMIN = "admin"
     OPERATOR = "operator"
     LAUNCHER = "launcher"
     AUDITOR = "auditor"
     INSTANCE = "instance"
+    KEYHOLDER = "keyholder"
     ANYONE = "anyone"

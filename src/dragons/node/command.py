@@ -28,9 +28,7 @@ class _Grammar(NamedTuple):
 
 
 _PYTHON = _Grammar("bBdEiIOPqRsSuvx", "WX")
-_SHELL = _Grammar(
-    "abefhikmnprtuvxBCEHPT", "oO", frozenset({"--login", "--noprofile", "--norc", "--posix"})
-)
+_SHELL = _Grammar("abefhikmnprtuvxBCEHPT", "oO", frozenset({"--login", "--noprofile", "--norc", "--posix"}))
 _INTERPRETERS = (
     (re.compile(r"(?:python|pypy)[\d.]*"), _PYTHON),
     (re.compile(r"sh|ash|bash|dash|ksh|zsh"), _SHELL),
@@ -55,7 +53,9 @@ def program_place(command: Sequence[str]) -> int | None:
         return None
     if not Path(command[place]).is_file():
         what = "is a folder" if Path(command[place]).is_dir() else "is not there"
-        raise InvalidInputError("program_missing", f"{command[place]} {what}.", fix=f"Name a file. {_DESCRIBE}")
+        raise InvalidInputError(
+            "program_missing", f"{command[place]} {what}.", fix=f"Name a file. {_DESCRIBE}"
+        )
     return place
 
 

@@ -20,7 +20,7 @@ from dragons.node.child import Child, environment_of
 from dragons.node.options import Ended, RunOptions, RunResult
 from dragons.node.prepare import Tell, explain_refusal, prepare
 from dragons.node.program import Measured, measure
-from dragons.node.pump import Pump
+from dragons.node.pump import Pump, forwarding
 from dragons.node.replay import replay
 from dragons.node.streams import OutputProgress
 from dragons.sdk.attachment import INSTANCE_VARIABLE, Attachment, sweep_attachments, write_attachment
@@ -58,7 +58,9 @@ def run_governed(launcher: Launcher, options: RunOptions) -> RunResult:
     config = launcher.home.config()
     url = launcher.client.transport.exchange.url
     with LocalStore(launcher.home.store_path(config.tenant_id)) as store:
-        core = SessionCore(_launch(launcher, options, measured, Place(url, store, launcher.clock)), options.goal)
+        core = SessionCore(
+            _launch(launcher, options, measured, Place(url, store, launcher.clock)), options.goal
+        )
         ended, waiting = _work(launcher, core, measured)
         result = _result(core, measured, ended, waiting)
         return replay(launcher.client, store, result, launcher.pin) if options.replay else result
@@ -76,9 +78,7 @@ def _launch(launcher: Launcher, options: RunOptions, measured: Measured, place: 
             dispatch_id=options.dispatch_id,
         )
     except ForbiddenError as error:
-        raise explain_refusal(
-            error, measured.manifest, has_key=launcher.operator is not None
-        ) from error
+        raise explain_refusal(error, measured.manifest, has_key=launcher.operator is not None) from error
 
 
 def _work(launcher: Launcher, core: SessionCore, measured: Measured) -> tuple[Ended, int]:
@@ -93,19 +93,30 @@ def _work(launcher: Launcher, core: SessionCore, measured: Measured) -> tuple[En
             runtime.run(instance.beat_steps())
             path = store.path.parent / RUN_FOLDER / f"{instance.instance_id}.json"
             sweep_attachments(path.parent, launcher.clock.now_ms())
+        except BaseException as error:
+            _give_up(core, runtime, error)
+            raise
+        early: list[int] = []
+        # From here to its last receipt nothing but SIGKILL cuts a run short: what comes before the program
+        # has begun is kept for it, what comes after its end changes nothing any more.
+        with forwarding(early.append):
             try:
-                ended = _run(launcher, core, runtime, measured, path, progress)
+                ended = _run(launcher, core, runtime, measured, path, progress, early)
+            except BaseException as error:
+                _give_up(core, runtime, error)
+                raise
             finally:
                 path.unlink(missing_ok=True)
-        except BaseException as error:
-            core.close(error)
-            with suppress(DragonsError):
-                runtime.end()
-            raise
-        _close(core, measured, ended)
-        return ended, runtime.end().waiting
+            _close(core, measured, ended)
+            return ended, runtime.end().waiting
     finally:
         runtime.close()
+
+
+def _give_up(core: SessionCore, runtime: Runtime, error: BaseException) -> None:
+    core.close(error)
+    with suppress(DragonsError):
+        runtime.end()
 
 
 def _run(  # noqa: PLR0917 - what one run consists of
@@ -115,6 +126,7 @@ def _run(  # noqa: PLR0917 - what one run consists of
     measured: Measured,
     path: Path,
     progress: OutputProgress,
+    early: list[int],
 ) -> Ended:
     def hand_on() -> None:
         write_attachment(path, _attachment(launcher, core))
@@ -131,7 +143,7 @@ def _run(  # noqa: PLR0917 - what one run consists of
     pump = Pump(child, progress, lambda: _why_over(core.instance), launcher.clock)
     runtime.worker.start()
     send_leftovers(core.instance.place.store.path, launcher.clock)
-    return pump.run()
+    return pump.run(early)
 
 
 def _after_renewal(runtime: Runtime, then: Callable[[], None]) -> None:

@@ -46,7 +46,9 @@ def measure(options: RunOptions) -> Measured:
     command = options.command
     if not command:
         raise InvalidInputError(
-            "command_missing", "There is nothing to run.", fix="Give a command after --, or a folder with an agent."
+            "command_missing",
+            "There is nothing to run.",
+            fix="Give a command after --, or a folder with an agent.",
         )
     place = program_place(command)
     own = own_file(command)
@@ -66,9 +68,7 @@ def measure(options: RunOptions) -> Measured:
     else:
         program, others = _file_at(command, place), []
         entrypoint = _started(command, place, program.name)
-    return Measured(
-        measure_program(options.agent, program, entrypoint, capabilities, *others), command, None
-    )
+    return Measured(measure_program(options.agent, program, entrypoint, capabilities, *others), command, None)
 
 
 def _measure_folder(options: RunOptions, folder: Path) -> Measured:

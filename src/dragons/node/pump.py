@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from typing import Protocol
@@ -46,14 +46,16 @@ class Pump:
         self._stopped_because = ""
         self._kill_ms = 0
 
-    def run(self) -> Ended:
-        """Wait for the end."""
+    def run(self, early: Sequence[int] = ()) -> Ended:
+        """Wait for the end; `early` are signals that came before the program had begun."""
         started_ms = self._clock.boot_ms()
         flush_own()
         with forwarding(self._signal):
             self._child.raw()
             try:
                 self._register()
+                for number in early:
+                    self._signal(number)
                 while not self._child.has_ended():
                     self._turn(TICK_SECONDS)
                     self._watch()

@@ -116,7 +116,9 @@ def describe(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__[:NAME_LENGTH_MAX], "message": text}
 
 
-def call_arguments(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def call_arguments(
+    function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """The arguments of a call by name, for the record; what is not plain is named by its type."""
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()

@@ -21,6 +21,7 @@ from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
 from dragons.sdk.action import Action, call_arguments, return_value
 from dragons.sdk.core import SessionCore
+from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, find_origin
 from dragons.sdk.outbox import Drained
@@ -53,6 +54,7 @@ class AsyncRuntime:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self.belonging = Belonging()
         url, _, clock = instance.place
         self._near = AsyncTransport(url, instance.credential, clock=clock)
         self._far = AsyncTransport(
@@ -72,8 +74,9 @@ class AsyncRuntime:
 
     def send_soon(self) -> None:
         """Something was put in the local store."""
-        self.upkeep.hasten(SEND)
-        self._wake.set()
+        if self.belonging.here:
+            self.upkeep.hasten(SEND)
+            self._wake.set()
 
     async def end(self) -> Drained:
         """Stop the background, send the rest, give the lease back where it is kept; within a bounded time."""
@@ -98,9 +101,11 @@ class AsyncRuntime:
                 await asyncio.wait_for(task, STOP_SECONDS_MAX)
 
     async def close(self) -> None:
-        await self.stop()
-        await self._near.close()
-        await self._far.close()
+        """Give everything back; a forked child has nothing to give, and no threads to wait for."""
+        if self.belonging.here:
+            await self.stop()
+            await self._near.close()
+            await self._far.close()
 
     async def _loop(self) -> None:
         upkeep = self.upkeep
@@ -155,10 +160,10 @@ class AsyncSession:
         try:
             yield act
         except BaseException as error:
-            await asyncio.shield(asyncio.to_thread(self._core.finish, act, error))
+            await self._finish(act, error)
             raise
         else:
-            await asyncio.shield(asyncio.to_thread(self._core.finish, act, None))
+            await self._finish(act, None)
         finally:
             self._runtime.send_soon()
 
@@ -194,6 +199,7 @@ class AsyncSession:
         ttl_seconds: int = TTL_SECONDS_DEFAULT,
     ) -> AsyncIterator[AsyncSession]:
         """A child's session under a part of this lease, with a key of its own."""
+        self._core.check()
         if isinstance(agent, Manifest):
             manifest = agent
         else:
@@ -205,6 +211,7 @@ class AsyncSession:
 
     async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Wait until everything is acknowledged; False when it is not within the time."""
+        self._core.check()
         instance, clock = self.instance, self.instance.place.clock
         until_ms = clock.boot_ms() + int(timeout_seconds * 1000)
         while await asyncio.to_thread(instance.place.store.waiting, instance.instance_id):
@@ -213,6 +220,11 @@ class AsyncSession:
             self._runtime.send_soon()
             await asyncio.sleep(_POLL_SECONDS)
         return True
+
+    async def _finish(self, act: Action, error: BaseException | None) -> None:
+        # A forked child has none of the threads that it would wait for.
+        if self._runtime.belonging.here:
+            await asyncio.shield(asyncio.to_thread(self._core.finish, act, error))
 
 
 @asynccontextmanager
@@ -238,7 +250,8 @@ async def open_session(
         async with working(core_of(origin, goal, scope), origin) as session:
             yield session
     finally:
-        await asyncio.to_thread(store.close)
+        if store.belonging.here:
+            await asyncio.to_thread(store.close)
 
 
 @asynccontextmanager
@@ -266,6 +279,8 @@ async def working(core: SessionCore, origin: Origin | None = None) -> AsyncItera
 
 
 async def _end(core: SessionCore, runtime: AsyncRuntime, error: BaseException | None) -> None:
+    if not runtime.belonging.here:
+        return
     try:
         await asyncio.to_thread(core.close, error)
     finally:

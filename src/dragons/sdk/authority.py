@@ -78,9 +78,7 @@ class Authority:
         facts, clock = self._facts, self._clock
         if facts is None:
             return Deny(Reason.LEASE_MISSING, "the instance holds no lease")
-        return decide(
-            capability, facts[0], facts[1], Now(clock.now_ms(), clock.boot_ms()), online=False
-        )
+        return decide(capability, facts[0], facts[1], Now(clock.now_ms(), clock.boot_ms()), online=False)
 
     def over(self) -> Deny | None:
         """Why the instance has no authority any more, None while it has, or only waits for news."""
@@ -127,14 +125,17 @@ class Authority:
             held = replace(held, boot_deadline_ms=deadline_ms)
             before = None if self._facts is None else self._facts[1]
             self._as_of_ms = 0
-            self._facts = held, Situation(
-                tenant_id=lease.tenant_id,
-                epoch=lease.epoch if before is None else before.epoch,
-                state=OrganismState.RUNNING if before is None else before.state,
-                revoked=frozenset() if before is None else before.revoked,
-                risks=risks,
-                # Nothing is fresh before a whole view of the revocations says so.
-                as_of_boot_ms=-(1 << 53) if before is None else before.as_of_boot_ms,
+            self._facts = (
+                held,
+                Situation(
+                    tenant_id=lease.tenant_id,
+                    epoch=lease.epoch if before is None else before.epoch,
+                    state=OrganismState.RUNNING if before is None else before.state,
+                    revoked=frozenset() if before is None else before.revoked,
+                    risks=risks,
+                    # Nothing is fresh before a whole view of the revocations says so.
+                    as_of_boot_ms=-(1 << 53) if before is None else before.as_of_boot_ms,
+                ),
             )
             self._block("renewal", "")
             self._take_view(view, span)
@@ -185,7 +186,11 @@ class Authority:
         before = self._lease
         if before is None:
             return lease
-        if (lease.lease_id, lease.tenant_id, lease.epoch) != (before.lease_id, before.tenant_id, before.epoch):
+        if (lease.lease_id, lease.tenant_id, lease.epoch) != (
+            before.lease_id,
+            before.tenant_id,
+            before.epoch,
+        ):
             raise _invalid("the renewal is of another lease")
         if lease.serial < before.serial or set(lease.scope) - set(before.scope):
             raise _invalid("the renewal is older or wider than the lease")

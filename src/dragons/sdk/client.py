@@ -19,6 +19,7 @@ from dragons.core.statement import Envelope
 from dragons.sdk import calls
 from dragons.sdk.transport import (
     ApiToken,
+    OperatorKey,
     Possession,
     Retries,
     Timeouts,
@@ -84,8 +85,11 @@ class OperatorClient:
     def tokens(self) -> identity.Tokens:
         return self.transport.send(calls.tokens())
 
-    def issue_token(self, request: identity.TokenRequest) -> identity.TokenIssued:
-        return self.transport.send(calls.issue_token(request))
+    def issue_token(
+        self, request: identity.TokenRequest, key: OperatorKey | None = None
+    ) -> identity.TokenIssued:
+        """A token for the key behind this client's token, or for `key`, which needs no token to ask."""
+        return self.transport.send(calls.issue_token(request), key)
 
     def revoke_token(self, token_id: str) -> None:
         self.transport.send(calls.revoke_token(token_id))

@@ -19,6 +19,7 @@ from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import calls
 from dragons.sdk.action import TEXT_LENGTH_MAX, Action, describe
 from dragons.sdk.errors import ActionDenied, SessionStateError
+from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.statements import Cycle, Evidence
 from dragons.sdk.steps import Steps
@@ -57,7 +58,9 @@ class SessionCore:
     ) -> None:
         if not 0 < len(goal) <= TEXT_LENGTH_MAX:
             raise InvalidInputError(
-                "goal_malformed", f"A goal has 1 to {TEXT_LENGTH_MAX} characters.", fix="Say what the work is for."
+                "goal_malformed",
+                f"A goal has 1 to {TEXT_LENGTH_MAX} characters.",
+                fix="Say what the work is for.",
             )
         self.instance = instance
         self.goal = goal
@@ -68,6 +71,7 @@ class SessionCore:
         self._scope = None if scope is None else scope_of(scope)
         self._parent_session_id = parent_session_id
         self._open = False
+        self._belonging = Belonging()
         self._lock = Lock()
         self._repeated: dict[tuple[str, ...], _Repeated] = {}
         self._caught_up_boot_ms = -CATCH_UP_PAUSE_MS
@@ -104,12 +108,12 @@ class SessionCore:
 
     def prepare(self, capability: str, resource: str, arguments: Mapping[str, Any] | None) -> Action:
         """An action that is well formed; nothing is decided yet."""
-        self._check_open()
+        self.check()
         return Action(capability, resource, arguments or {})
 
     def begin_steps(self, action: Action) -> Steps[None]:
         """Decide and begin; ActionDenied, on the record, when the action may not happen."""
-        self._check_open()
+        self.check()
         authority, decision_id = self.instance.authority, ""
         decided = authority.authorize(action.capability)
         if isinstance(decided, Deny) and decided.reason is Reason.AUTHORITY_STALE:
@@ -125,7 +129,9 @@ class SessionCore:
         action.begin(authority.plane_ms(), self.instance.place.clock.boot_ms(), decision_id)
 
     def finish(self, action: Action, error: BaseException | None) -> None:
-        """The action is over: commit what came of it, to be sent."""
+        """The action is over: commit what came of it, to be sent. In a forked child nothing is over."""
+        if not self._belonging.here:
+            return
         outcome, ending = action.ending(error)
         boot_ms = self.instance.place.clock.boot_ms()
         # Both times on one base, also when a renewal corrected the control plane's time in between.
@@ -156,8 +162,9 @@ class SessionCore:
         evidence: Sequence[Evidence] = (),
     ) -> None:
         """End the session: commit counted denials and the closing, to be sent."""
-        if not self._open:
+        if not self._open or not self._belonging.here:
             # The store failed before; the control plane will abandon the session, which is the truth.
+            # Or a child leaves its parent's block: the session goes on.
             return
         self._open = False
         self.flush_denials(all_of_them=True)
@@ -245,7 +252,9 @@ class SessionCore:
             self._open = False
             raise
 
-    def _check_open(self) -> None:
+    def check(self) -> None:
+        """SessionStateError unless the session may be used, here and now."""
+        self._belonging.check()
         if not self._open:
             raise SessionStateError(
                 "session_not_open", "The session is not open.", fix="Act inside `with open_session(...)`."

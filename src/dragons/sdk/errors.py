@@ -17,8 +17,9 @@ from dragons.core.errors import (
 from dragons.core.vocabulary import Reason
 from dragons.wire.base import Problem
 
-
-_OTHERS = "Leave it out, or have the operator grant it: catalogue, agent.yaml, dock and lease must all name it."
+_OTHERS = (
+    "Leave it out, or have the operator grant it: catalogue, agent.yaml, dock and lease must all name it."
+)
 _ENDED = "End this session; an operator decides whether a new instance may begin."
 _REGISTER = "Register and activate what you want to run: `dragons manifests register DIR --activate`."
 _DOCK = "Dock the agent: `dragons docks create --agent NAME --scope CAP`."
@@ -106,9 +107,7 @@ class ActionDenied(DragonsError):  # noqa: N818 - a denial is data; the exceptio
     def __init__(self, reason: Reason | str, detail: str, *, action: str = "") -> None:
         code = reason.value if isinstance(reason, Reason) else reason
         why = f" ({detail})" if detail else ""
-        super().__init__(
-            code, f"{action or 'The action'} is denied: {code}{why}.", fix=FIXES.get(code, "")
-        )
+        super().__init__(code, f"{action or 'The action'} is denied: {code}{why}.", fix=FIXES.get(code, ""))
         self.reason = code
         self.detail = detail
         self.action = action

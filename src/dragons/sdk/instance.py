@@ -126,9 +126,7 @@ class Instance:
     def drain_steps(self, *, alone: bool = False) -> Steps[Drained]:
         """Send what waits in the local store."""
         place = self.place
-        return (
-            yield from drain_steps(place.store, self.instance_id, self._owner, place.clock, alone=alone)
-        )
+        return (yield from drain_steps(place.store, self.instance_id, self._owner, place.clock, alone=alone))
 
     def send_steps(self) -> Steps[None]:
         """As `drain_steps`; raises what stopped it."""
@@ -141,9 +139,7 @@ class Instance:
         drained = yield from self.drain_steps(alone=self.keeps)
         if self.keeps and not drained.waiting:
             try:
-                yield calls.record(
-                    "/v1/leases/releases", self.stating.release(self.authority.plane_ms())
-                )
+                yield calls.record("/v1/leases/releases", self.stating.release(self.authority.plane_ms()))
             except DragonsError as error:
                 drained = drained._replace(error=drained.error or _unless_over(error))
         if self.keeps:

@@ -4,6 +4,9 @@ A payload and the statement that commits to it are written in one transaction, b
 sent; a statement leaves only after its acknowledgement. Erasure destroys salt and body in the file and
 in its log. Never sends anything, and is never readable by others: the keys of instances whose work
 still waits are kept here.
+
+SQLite survives no fork: its locks are a process's, its memory of them is copied. So every store is closed
+while its process forks, opened anew in the parent, and gone in the child.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dragons.core.ids import new_nonce
 from dragons.core.statement import Envelope, parse_envelope
 from dragons.evidence.payload import Payload
 from dragons.evidence.receipt import CLAIM, Claim
+from dragons.sdk.forks import Belonging, apart, closed_in_forks
 from dragons.sdk.home import FOLDER_MODE, SECRET_MODE
 from dragons.wire.base import Recorded
 
@@ -121,6 +125,7 @@ class LocalStore:
     def __init__(self, path: Path) -> None:
         """Opens or makes the file; StorageError when that fails."""
         self.path = path
+        self.belonging = Belonging()
         self._lock = RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
@@ -129,15 +134,11 @@ class LocalStore:
             # of this process, and with them the file's integrity.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE))
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
-            )
+            with apart:
+                self._db = self._connect()
+                closed_in_forks.add(self)
         except (OSError, sqlite3.Error) as error:
             raise _failed(path, error) from error
-        with self._guard():
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA secure_delete=ON")
         with self._transaction() as db:
             for statement in _SCHEMA:
                 db.execute(statement)
@@ -173,7 +174,16 @@ class LocalStore:
         if not receipts:
             return
         rows = [
-            (entry.name, one.receipt_id, one.seq, one.chain_root, one.issued_at, instance_id, entry.session_id, *_did(entry))
+            (
+                entry.name,
+                one.receipt_id,
+                one.seq,
+                one.chain_root,
+                one.issued_at,
+                instance_id,
+                entry.session_id,
+                *_did(entry),
+            )
             for entry, one in receipts
         ]
         with self._transaction() as db:
@@ -196,7 +206,9 @@ class LocalStore:
 
     def receipt(self, name: str) -> Recorded | None:
         """The receipt of a claim, by its id, or of a session's `closing_name`."""
-        rows = self._rows("SELECT receipt_id, seq, chain_root, issued_at FROM receipt WHERE name = ?", (name,))
+        rows = self._rows(
+            "SELECT receipt_id, seq, chain_root, issued_at FROM receipt WHERE name = ?", (name,)
+        )
         if not rows:
             return None
         receipt_id, seq, chain_root, issued_at = rows[0]
@@ -315,8 +327,10 @@ class LocalStore:
 
     def close(self) -> None:
         """Release the file. Waits for a transaction of another thread."""
-        with self._lock:
-            self._db.close()
+        if self.belonging.here:
+            with apart, self._lock:
+                closed_in_forks.discard(self)
+                self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -324,12 +338,38 @@ class LocalStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def before_fork(self) -> None:
+        """Close the file and keep everybody out; `after_fork` follows in parent and child."""
+        self._lock.acquire()
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent only. A file that can't be opened again says so at its next use."""
+        with suppress(sqlite3.Error):
+            if self.belonging.here:
+                self._db = self._connect()
+        self._lock.release()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self.path, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                db.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._guard():
             return self._db.execute(query, values).fetchall()
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
+        self.belonging.check()
         with self._lock:
             try:
                 yield

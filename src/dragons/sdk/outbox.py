@@ -79,7 +79,9 @@ def drain_outbox(store: LocalStore, clock: Clock, *, url: str = "") -> dict[str,
     for holder in store.holders():
         signer = LocalSigner.from_seed(holder.seed, KeyRole.INSTANCE)
         credential = Possession(holder.token, signer)
-        with InstanceClient(url or holder.url, credential, clock=clock, retries=Retries(attempts=1)) as client:
+        with InstanceClient(
+            url or holder.url, credential, clock=clock, retries=Retries(attempts=1)
+        ) as client:
             steps = drain_steps(store, holder.instance_id, new_owner(), clock)
             drained = run(steps, client.transport.send)
         if holder.ended or holder.expires_ms <= clock.now_ms():

@@ -22,6 +22,7 @@ from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
 from dragons.sdk.action import Action, call_arguments, return_value
 from dragons.sdk.core import SessionCore
+from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, Wanted, attach_again, find_origin
 from dragons.sdk.localstore import LocalStore
@@ -49,6 +50,7 @@ class Runtime:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self.belonging = Belonging()
         url, _, clock = instance.place
         self._near = Transport(url, instance.credential, clock=clock)
         # Chores are repeated by their schedule, so a failed one makes way for the next at once.
@@ -76,9 +78,11 @@ class Runtime:
         return drained
 
     def close(self) -> None:
-        self.worker.stop()
-        self._near.close()
-        self._far.close()
+        """Give everything back; a forked child has nothing to give."""
+        if self.belonging.here:
+            self.worker.stop()
+            self._near.close()
+            self._far.close()
 
 
 class Session:
@@ -120,7 +124,9 @@ class Session:
         finally:
             self._runtime.worker.send_soon()
 
-    def governed(self, capability: str, /, *, resource: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def governed(
+        self, capability: str, /, *, resource: str = ""
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """A decorator: every call is an action with the call's arguments and its plain return value."""
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -150,6 +156,7 @@ class Session:
         ttl_seconds: int = TTL_SECONDS_DEFAULT,
     ) -> Iterator[Session]:
         """A child's session under a part of this lease, with a key of its own."""
+        self._core.check()
         manifest = agent if isinstance(agent, Manifest) else measure_directory(Path(agent))
         child = self._runtime.run(self.instance.delegate_steps(manifest, scope, ttl_seconds))
         core = SessionCore(child, goal or self.goal, scope=scope, parent_session_id=self.session_id)
@@ -158,6 +165,7 @@ class Session:
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Wait until everything is acknowledged; False when it is not within the time."""
+        self._core.check()
         instance, clock = self.instance, self.instance.place.clock
         until_ms = clock.boot_ms() + int(timeout_seconds * 1000)
         while instance.place.store.waiting(instance.instance_id):
@@ -222,6 +230,8 @@ def working(core: SessionCore, origin: Origin | None = None) -> Iterator[Session
 
 
 def _end(core: SessionCore, runtime: Runtime, error: BaseException | None) -> None:
+    if not runtime.belonging.here:
+        return
     try:
         core.close(error)
     finally:

@@ -80,9 +80,7 @@ class Stating:
     lease: Lease
     signer: LocalSigner
 
-    def session(
-        self, goal: str, scope: list[str], at_ms: int, *, parent_session_id: str = ""
-    ) -> Opening:
+    def session(self, goal: str, scope: list[str], at_ms: int, *, parent_session_id: str = "") -> Opening:
         """A goal, before work on it begins."""
         lease = self.lease
         session_id = new_id(SESSION_PREFIX, at_ms)
@@ -149,9 +147,7 @@ class Stating:
             evidence=[one.sha256 for one in evidence],
             closed_at=format_time(at_ms),
         )
-        entry = self._entry(
-            closing_name(session_id), session_id, CLOSING, sign(CLOSING, body, self.signer)
-        )
+        entry = self._entry(closing_name(session_id), session_id, CLOSING, sign(CLOSING, body, self.signer))
         return Made(payload, entry)
 
     def release(self, at_ms: int) -> Envelope:

@@ -82,6 +82,24 @@ class ApiToken:
         return {"authorization": f"Bearer {self._token}"}
 
 
+class OperatorKey:
+    """The holder of an operator key that has no token yet: it proves the key, and may ask for a token only."""
+
+    __slots__ = ("_authorization", "signer")
+
+    def __init__(self, tenant_id: str, signer: Signer) -> None:
+        self._authorization = f"OperatorKey {tenant_id}.{signer.key_id}"
+        self.signer = signer
+
+    def headers(self, request: Request, now_ms: int) -> dict[str, str]:
+        signed = request._replace(authorization=self._authorization)
+        proof = sign_request(signed, self.signer, now_ms=now_ms, nonce=new_nonce())
+        return {"authorization": self._authorization, **proof}
+
+    def __repr__(self) -> str:
+        return f"OperatorKey({self.signer.key_id})"
+
+
 class Possession:
     """A token and the proof that the caller holds the instance's key. `token` changes on renewal."""
 
@@ -364,9 +382,7 @@ def _why(error: httpx2.TransportError) -> str:
 
 def _reply(response: httpx2.Response, body: bytes) -> Reply:
     headers = response.headers
-    return Reply(
-        response.status_code, headers.get("content-type", ""), headers.get("retry-after", ""), body
-    )
+    return Reply(response.status_code, headers.get("content-type", ""), headers.get("retry-after", ""), body)
 
 
 def _seconds(text: str) -> float:

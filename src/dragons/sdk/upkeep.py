@@ -58,7 +58,9 @@ class Upkeep:
         """The chore whose time has come longest ago, None when there is none."""
         now_ms = self.clock.boot_ms()
         return min(
-            (chore for chore in self.chores if chore.due_ms <= now_ms), key=lambda one: one.due_ms, default=None
+            (chore for chore in self.chores if chore.due_ms <= now_ms),
+            key=lambda one: one.due_ms,
+            default=None,
         )
 
     def wait_s(self) -> float:

@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import Any
 
 from dragons.core.errors import DragonsError
+from dragons.sdk.forks import Belonging
 from dragons.sdk.steps import run
 from dragons.sdk.transport import Call
 from dragons.sdk.upkeep import SEND, Upkeep
@@ -24,6 +25,7 @@ class Worker:
     """One thread for one instance."""
 
     def __init__(self, upkeep: Upkeep, send: Callable[[Call[Any]], Any], *, name: str) -> None:
+        self._belonging = Belonging()
         self._upkeep = upkeep
         self._send = send
         self._wake = Event()
@@ -36,11 +38,15 @@ class Worker:
 
     def send_soon(self) -> None:
         """Something was put in the local store."""
-        self._upkeep.hasten(SEND)
-        self._wake.set()
+        # In a forked child there is no thread, and its lock may be held for ever.
+        if self._belonging.here:
+            self._upkeep.hasten(SEND)
+            self._wake.set()
 
     def stop(self) -> None:
         """Finish the chore at hand and end; waits for a bounded time."""
+        if not self._belonging.here:
+            return
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():

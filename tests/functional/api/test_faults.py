@@ -13,27 +13,31 @@ from tests.support.server import Instance, Plane, serving
 Fault = Callable[[Plane], Callable[[], None]]
 
 
-def pragma(plane: Plane, statement: str) -> Any:
-    """Run a PRAGMA on the connection that writes; its value, when it has one."""
+def pragma(plane: Plane) -> Callable[[str], Any]:
+    """Runs a PRAGMA on the connection that writes, while nobody writes; its value, when it has one."""
+    connection = plane.backend.store.write(
+        lambda tx: tx._connection.connection.driver_connection  # type: ignore[attr-defined]
+    ).result(10)
 
-    def run(tx: Any) -> Any:
-        result = tx._connection.exec_driver_sql(statement)
-        return result.scalar() if result.returns_rows else None
+    def run(statement: str) -> Any:
+        row = connection.execute(statement).fetchone()
+        return None if row is None else row[0]
 
-    return plane.backend.store.write(run).result(10)
+    return run
 
 
 def full(plane: Plane) -> Callable[[], None]:
     """SQLite itself says that the disk is full: no page may be added."""
-    pages = pragma(plane, "PRAGMA page_count")
-    pragma(plane, f"PRAGMA max_page_count={pages}")
-    return lambda: pragma(plane, "PRAGMA max_page_count=1000000000")
+    run = pragma(plane)
+    run(f"PRAGMA max_page_count={run('PRAGMA page_count')}")
+    return lambda: run("PRAGMA max_page_count=1000000000")
 
 
 def read_only(plane: Plane) -> Callable[[], None]:
-    """SQLite itself says that the database is read-only."""
-    pragma(plane, "PRAGMA query_only=ON")
-    return lambda: pragma(plane, "PRAGMA query_only=OFF")
+    """SQLite itself says that the database is read-only, even to a transaction that only begins."""
+    run = pragma(plane)
+    run("PRAGMA query_only=ON")
+    return lambda: run("PRAGMA query_only=OFF")
 
 
 def fill(instance: Instance, session: str) -> tuple[int, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from dragons.audit.page import build_page
 from dragons.wire import authority, evidence
 from tests.functional.cli.conftest import PROGRAM, Program
 
@@ -244,6 +245,18 @@ def test_a_pack_verifies(program: Program, ran: Ran, pack: Path) -> None:
     asked = program.json("verify", str(pack), "--root", ran.pin, "--witnesses", "1", expected=1)
     assert asked["verdicts"]["witnesses"]["status"] == "fail"
     assert program.error("verify", str(pack), expected=2)["code"] == "root_missing"
+
+
+def test_the_pack_brings_its_page(program: Program, ran: Ran, pack: Path, tmp_path: Path) -> None:
+    redacted = tmp_path / "redacted.zip"
+    program.json(
+        "packs", "export", "--session", ran.receipt["session_id"], "--out", str(redacted), "--redacted"
+    )
+    for file in (pack, redacted):
+        with zipfile.ZipFile(file) as archive:
+            entries = {name: archive.read(name) for name in archive.namelist()}
+        assert entries.pop("verify.html") == build_page(entries)
+        assert ("payloads.jsonl" in entries) is (file is pack)
 
 
 def test_a_pack_is_replayed(program: Program, ran: Ran, pack: Path) -> None:

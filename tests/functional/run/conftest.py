@@ -13,6 +13,7 @@ from typing import IO, Any
 import pytest
 
 from tests.functional.plane import ControlPlane
+from tests.functional.run.record import programs_in, wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNNER = Path(__file__).with_name("runner.py")
@@ -30,7 +31,11 @@ class Running:
         assert self.process.stdout is not None
         return self.process.stdout
 
-    def wait(self, seconds: float = 60) -> int:
+    def line(self) -> str:
+        """The next line of the program's output."""
+        return self.stdout.readline().decode().strip()
+
+    def wait(self, seconds: float = 120) -> int:
         """Read to the end and wait; the launcher's exit code."""
         self.output, self.errors = self.process.communicate(timeout=seconds)
         return self.process.returncode
@@ -61,7 +66,11 @@ def launch(plane: ControlPlane, tmp_path: Path) -> Iterator[Launch]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(
-        program: str = "", *arguments: str, operator: bool = True, streams: dict[str, Any] | None = None, **options: Any
+        program: str = "",
+        *arguments: str,
+        operator: bool = True,
+        streams: dict[str, Any] | None = None,
+        **options: Any,
     ) -> Running:
         file = tmp_path / "program.py"
         if program:
@@ -75,7 +84,10 @@ def launch(plane: ControlPlane, tmp_path: Path) -> Iterator[Launch]:
         process = subprocess.Popen(
             [sys.executable, str(RUNNER), json.dumps(request)],
             env=own | {"DRAGONS_TOKEN": "dgt_secret", "DRAGONS_HOME": "elsewhere"},
-            **({"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | (streams or {})),
+            **(
+                {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+                | (streams or {})
+            ),
         )
         started.append(process)
         return Running(process, out)
@@ -85,6 +97,9 @@ def launch(plane: ControlPlane, tmp_path: Path) -> Iterator[Launch]:
         if process.poll() is None:
             process.kill()
             process.wait()
+        # The launcher's end is its program's.
+        for pid in programs_in(tmp_path):
+            wait_until_gone(pid)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

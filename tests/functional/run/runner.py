@@ -23,7 +23,9 @@ def main() -> int:
     config = home.config()
     clock = SystemClock()
     with OperatorClient(config.url, home.token(config.tenant_id), clock=clock) as client:
-        operator = Operator(client, home.key(config.tenant_id, KeyRole.OPERATOR)) if given["operator"] else None
+        operator = (
+            Operator(client, home.key(config.tenant_id, KeyRole.OPERATOR)) if given["operator"] else None
+        )
         told: list[str] = []
         launcher = Launcher(home, client, clock, told.append, operator, config.root_fingerprint)
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in given["options"].items()}
@@ -32,7 +34,9 @@ def main() -> int:
         try:
             result = run_governed(launcher, RunOptions(**options))
         except DragonsError as error:
-            out.write_text(json.dumps({"code": error.code, "message": error.message, "fix": error.fix, "told": told}))
+            out.write_text(
+                json.dumps({"code": error.code, "message": error.message, "fix": error.fix, "told": told})
+            )
             return 99
         shown = {
             name: getattr(result, name)

@@ -44,9 +44,20 @@ print("end", flush=True)
 class Worker:
     """An agent in a process of its own."""
 
-    def __init__(self, plane: ControlPlane, agent: Path, *, ttl: int = 900, pause: float = 0.02, count: int = 10_000):
+    def __init__(
+        self, plane: ControlPlane, agent: Path, *, ttl: int = 900, pause: float = 0.02, count: int = 10_000
+    ):
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(agent), str(plane.home.folder), str(ttl), str(pause), str(count)],
+            [
+                sys.executable,
+                "-c",
+                WORKER,
+                str(agent),
+                str(plane.home.folder),
+                str(ttl),
+                str(pause),
+                str(count),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("DRAGONS_")},

@@ -169,9 +169,7 @@ def test_high_risk_is_decided_by_the_control_plane(plane: ControlPlane, docked: 
 
 
 @pytest.mark.parametrize("kind", [Target.DOCK, Target.AGENT, Target.INSTANCE, Target.LEASE])
-def test_revocation_denies_within_the_bound(
-    plane: ControlPlane, tmp_path: Path, kind: Target
-) -> None:
+def test_revocation_denies_within_the_bound(plane: ControlPlane, tmp_path: Path, kind: Target) -> None:
     agent = dock(plane, tmp_path / "agent", f"revoked-{kind.value}", [READ])
     with open_session("g", agent_dir=agent, home=plane.home.folder) as session:
         lease = session.instance.authority.lease
@@ -211,7 +209,11 @@ def test_the_lease_is_renewed_and_work_goes_on(plane: ControlPlane, docked: Dock
         session_id = session.session_id
     assert serial >= 2
     with plane.client() as client:
-        kinds = [v.kind for v in client.receipts(limit=500, newest=True).receipts if v.header.get("lease_ref") == lease_id]
+        kinds = [
+            v.kind
+            for v in client.receipts(limit=500, newest=True).receipts
+            if v.header.get("lease_ref") == lease_id
+        ]
     assert kinds.count("lease.renewed") >= serial
     assert {claim.outcome for claim in claims(plane, session_id)} == {Outcome.COMPLETED}
 

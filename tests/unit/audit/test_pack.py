@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -11,17 +12,21 @@ import pytest
 from dragons.audit import pack as pack_module
 from dragons.audit.pack import (
     HEAD_FILE,
+    PAGE_FILE,
     RECEIPTS_FILE,
     RECORD_END_SELECTED,
     RECORD_END_UNSELECTED,
     RECORD_START,
+    Contents,
     GapNode,
     Line,
     gap_line,
     open_pack,
     parse_line,
     record_line,
+    write_pack,
 )
+from dragons.audit.page import EmbeddedPage, build_page
 from dragons.core.canonical import encode
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.evidence.merkle import Node
@@ -110,6 +115,19 @@ def test_a_line_has_one_encoding() -> None:
             parse_line(spoiled)
 
 
+def test_the_page_hears_every_entry_before_it_is_written() -> None:
+    page = EmbeddedPage()
+    contents = Contents(iter(PARTS.lines), iter(PARTS.payloads), PARTS.heartbeats, page, b"read me")
+    file = BytesIO()
+    write_pack(file, contents, lambda: PARTS.head)
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        entries = {name: archive.read(name) for name in names}
+    assert names[-1] == PAGE_FILE
+    assert entries.pop(PAGE_FILE) == build_page(entries)
+    assert PARTS.payloads
+
+
 def test_there_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no pack at"):
         read(tmp_path / "nothing.zip")
@@ -128,6 +146,53 @@ def test_an_entry_that_is_missing(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInputError) as error:
         read(written(tmp_path, {name: None}))
     assert error.value.code == "pack_incomplete"
+
+
+def test_a_pack_without_receipts_is_none(tmp_path: Path) -> None:
+    path = written(tmp_path, {RECEIPTS_FILE: None})
+    with pytest.raises(InvalidInputError, match=r"no receipts\.jsonl"), open_pack(path):
+        pytest.fail("it was opened")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_ways_to_compress_are_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "pack.zip"
+    with (
+        zipfile.ZipFile(BytesIO(packs.to_bytes(PARTS))) as before,
+        zipfile.ZipFile(path, "w", method) as after,
+    ):
+        for name in before.namelist():
+            after.writestr(name, before.read(name))
+    with pytest.raises(InvalidInputError) as error:
+        read(path)
+    assert error.value.code == "pack_damaged"
+
+
+def directory_of(data: bytes, name: str) -> int:
+    """Where the central directory's entry of `name` begins."""
+    return data.rindex(name.encode()) - 46
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # The name is said to be UTF-8 and is not; an offset before the beginning of the file.
+        lambda data, at: data[: at + 9] + b"\x08" + data[at + 10 : at + 46] + b"\xff" + data[at + 47 :],
+        lambda data, at: data[:-6] + (2**32 - 2).to_bytes(4, "little") + data[-2:],
+    ],
+)
+def test_a_broken_directory_is_no_crash(tmp_path: Path, change: Callable[[bytes, int], bytes]) -> None:
+    data = packs.to_bytes(PARTS)
+    path = tmp_path / "pack.zip"
+    path.write_bytes(change(data, directory_of(data, HEAD_FILE)))
+    with pytest.raises(InvalidInputError) as error:
+        read(path)
+    assert error.value.code == "pack_damaged"
+
+
+def test_what_the_disk_refuses_is_not_the_packs_fault(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
 
 
 def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:

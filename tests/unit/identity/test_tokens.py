@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from dragons.core.canonical import encode
-from dragons.core.errors import DragonsError, UnauthenticatedError
+from dragons.core.errors import UnauthenticatedError
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.identity.tokens import (
     TOKEN_BYTES_MAX,
@@ -159,8 +159,7 @@ def test_altered_claims_are_refused(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("claims", [b"", b"{}", b"null", b'{"sub": 1}', encode(WORKLOAD) + b"\n", b"\xff"])
 def test_claims_of_another_form_are_refused_even_when_the_issuer_signed_them(claims: bytes) -> None:
-    with pytest.raises(DragonsError):
-        verify_token(signed(HEADER, b64(claims)), ISSUERS)
+    refused(signed(HEADER, b64(claims)))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,16 @@ def wait(child: Child) -> int:
     return child.finish()
 
 
+def line(child: Child) -> bytes:
+    """The first line of output, which may come in parts."""
+    read = b""
+    while not read.endswith(b"\n"):
+        part = os.read(child.streams[0].source, 100)
+        assert part, read
+        read += part
+    return read
+
+
 def test_the_environment_is_ours_without_our_secrets() -> None:
     own = {"PATH": "/bin", "DRAGONS_TOKEN": "t", "DRAGONS_HOME": "h", "dragons_x": "kept"}
     assert environment_of(own, {"DRAGONS_INSTANCE": "i"}) == {
@@ -42,7 +52,7 @@ def test_output_comes_by_streams_and_the_code_from_the_program(tmp_path: Path) -
 def test_it_has_a_group_of_its_own_and_signals_reach_all_of_it() -> None:
     program = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('ready', flush=True); time.sleep(60)"
     child = Child([PYTHON, "-c", program], dict(os.environ), None)
-    assert os.read(child.streams[0].source, 100) == b"ready\n"
+    assert line(child) == b"ready\n"
     assert os.getpgid(child.pid) == child.pid
     child.signal(signal.SIGTERM)
     assert wait(child) == -signal.SIGTERM
@@ -92,4 +102,10 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
 
 
 def test_signals_have_names() -> None:
-    assert [signal_name(number) for number in (2, 15, 9, 64, 99)] == ["SIGINT", "SIGTERM", "SIGKILL", "SIGRTMAX", "SIG99"]
+    assert [signal_name(number) for number in (2, 15, 9, 64, 99)] == [
+        "SIGINT",
+        "SIGTERM",
+        "SIGKILL",
+        "SIGRTMAX",
+        "SIG99",
+    ]

@@ -26,7 +26,9 @@ RESULT = RunResult(
         ({"stopped_because": "lease_revoked"}, Outcome.FAILED, 1),
     ],
 )
-def test_only_a_program_that_says_so_completed(changes: dict[str, object], outcome: Outcome, code: int) -> None:
+def test_only_a_program_that_says_so_completed(
+    changes: dict[str, object], outcome: Outcome, code: int
+) -> None:
     ended = replace(ENDED, **changes)
     assert ended.outcome is outcome
     assert replace(RESULT, ended=ended).exit_code == code

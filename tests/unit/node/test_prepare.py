@@ -107,7 +107,9 @@ def test_what_is_active_runs_without_a_word(office: Office) -> None:
 
 def test_a_changed_one_is_left_to_the_control_plane_unless_asked_for(office: Office) -> None:
     office.know(active=True)
-    changed = msgspec.structs.replace(MANIFEST, code=[msgspec.structs.replace(MANIFEST.code[0], sha256="1" * 64)])
+    changed = msgspec.structs.replace(
+        MANIFEST, code=[msgspec.structs.replace(MANIFEST.code[0], sha256="1" * 64)]
+    )
     assert run(office, changed) == []
     assert office.done == []
     assert run(office, changed, register=True)
@@ -121,7 +123,9 @@ def test_an_old_version_is_activated_only_when_asked_for(office: Office) -> None
     assert office.done == ["ready reconciler"]
 
 
-@pytest.mark.parametrize("options", [{"key": False}, {"auto_register": False}, {"key": False, "register": True}])
+@pytest.mark.parametrize(
+    "options", [{"key": False}, {"auto_register": False}, {"key": False, "register": True}]
+)
 def test_without_key_or_leave_nothing_is_registered(office: Office, options: dict[str, Any]) -> None:
     assert run(office, **options) == []
     assert office.done == []

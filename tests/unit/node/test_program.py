@@ -32,7 +32,9 @@ def test_a_single_program_is_what_the_command_starts(script: Path) -> None:
     assert (measured.command, measured.folder) == (("python", str(script), "--day", "1"), None)
 
 
-def test_identity_is_the_program_and_how_it_is_started_not_its_input(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_is_the_program_and_how_it_is_started_not_its_input(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = measure(options("python", script, "--day", "1")).manifest.hash()
     assert measure(options("python", script, "--day", "2")).manifest.hash() == one
     monkeypatch.chdir(script.parent)
@@ -181,7 +183,9 @@ def test_what_is_excluded_is_outside(folder: Path) -> None:
     assert caught.value.code == "program_unmeasured"
 
 
-def test_a_module_runs_where_its_author_meant_it_to(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_runs_where_its_author_meant_it_to(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     described(folder, "[python, -m, agent]")
     (tmp_path / "agent.py").write_text("evil")
     monkeypatch.chdir(tmp_path)
@@ -231,7 +235,9 @@ def test_an_entrypoint_outside_is_refused(folder: Path, tmp_path: Path, entrypoi
     assert caught.value.code == "program_unmeasured"
 
 
-@pytest.mark.parametrize("entrypoint", ["[python, agent.py, /etc/hostname]", "[/usr/bin/python3, agent.py]", "[python, .]"])
+@pytest.mark.parametrize(
+    "entrypoint", ["[python, agent.py, /etc/hostname]", "[/usr/bin/python3, agent.py]", "[python, .]"]
+)
 def test_an_entrypoint_may_have_input_and_an_interpreter(folder: Path, entrypoint: str) -> None:
     assert within(described(folder, entrypoint)).folder == folder
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_the_end_and_the_output(capfd: pytest.CaptureFixture[str]) -> None:
     assert (ended.exit_status, ended.signal, ended.stopped_because) == (3, "", "")
     assert (ended.stdout_sha256, ended.stdout_bytes) == (hashlib.sha256(b"out\n").hexdigest(), 4)
     assert (ended.stderr_sha256, ended.stderr_bytes) == (hashlib.sha256(b"err\n").hexdigest(), 4)
-    assert 0 < ended.duration_ms < 20_000
+    assert ended.duration_ms > 0
     assert capfd.readouterr() == ("out\n", "err\n")
     assert progress.bytes == 8
 
@@ -48,9 +49,17 @@ def test_our_signals_go_to_the_program(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+def test_what_came_before_it_began_reaches_it() -> None:
+    child = Child(["sleep", "20"], dict(os.environ), None)
+    ended = Pump(child, OutputProgress(), lambda: "", SystemClock()).run([signal.SIGTERM])
+    assert ended.signal == "SIGTERM"
+
+
 def test_it_is_stopped_when_it_may_no_longer_run() -> None:
     started = time.monotonic()
-    ended = run("import time; time.sleep(20)", lambda: "lease_revoked" if time.monotonic() > started + 0.5 else "")
+    ended = run(
+        "import time; time.sleep(20)", lambda: "lease_revoked" if time.monotonic() > started + 0.5 else ""
+    )
     assert (ended.signal, ended.stopped_because) == ("SIGTERM", "lease_revoked")
     assert ended.outcome == "failed"
 
@@ -68,14 +77,14 @@ def test_what_was_paused_is_stopped_too() -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
     ended = run(program, lambda: "lease_expired" if time.monotonic() > started + 0.5 else "")
     assert ended.stopped_because == "lease_expired"
-    assert time.monotonic() - started < 10
 
 
-def test_a_descendant_that_holds_the_output_does_not_hold_us() -> None:
-    program = "import subprocess; print(subprocess.Popen(['sleep', '30']).pid, flush=True)"
-    started = time.monotonic()
+def test_a_descendant_that_holds_the_output_does_not_hold_us(tmp_path: Path) -> None:
+    # It would write the file only if we had waited for its own end.
+    late = tmp_path / "late"
+    program = f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 30; touch {late}'])"
     assert run(program).exit_status == 0
-    assert time.monotonic() - started < 10
+    assert not late.exists()
 
 
 def test_in_another_thread_no_handler_is_touched() -> None:

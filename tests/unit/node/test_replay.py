@@ -60,7 +60,8 @@ def test_another_root_is_a_failure(store: LocalStore, exported: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("given", "says"), [({"pin": ""}, "pins no root"), ({"waiting": 3}, "3 receipts wait"), ({}, "role_forbidden")]
+    ("given", "says"),
+    [({"pin": ""}, "pins no root"), ({"waiting": 3}, "3 receipts wait"), ({}, "role_forbidden")],
 )
 def test_what_was_not_made_is_not_called_a_pass(
     store: LocalStore, exported: dict[str, Any], given: dict[str, Any], says: str

@@ -66,7 +66,11 @@ def test_progress_only_grows_and_is_bound_to_receipts() -> None:
     both = progress.now(RECEIPTS)
     assert alone is not None
     assert both is not None
-    assert (alone.sequence, alone.source, alone.digest) == (5, "output", hashlib.sha256(b"line\n").hexdigest())
+    assert (alone.sequence, alone.source, alone.digest) == (
+        5,
+        "output",
+        hashlib.sha256(b"line\n").hexdigest(),
+    )
     assert (both.sequence, both.source) == (9, "output")
     assert both.digest != alone.digest
     progress.take(b"more\n")

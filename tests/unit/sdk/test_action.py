@@ -36,7 +36,11 @@ def test_evidence_is_a_digest_of_bytes_or_files(tmp_path: Path) -> None:
     assert action.add_evidence("bytes", b"abc") == hashlib.sha256(b"abc").hexdigest()
     assert action.add_evidence("file", path) == hashlib.sha256(path.read_bytes()).hexdigest()
     assert action.add_evidence("text", str(path)) == action.evidence[1].sha256
-    assert [(e.name, e.bytes) for e in action.evidence] == [("bytes", 3), ("file", 3_000_000), ("text", 3_000_000)]
+    assert [(e.name, e.bytes) for e in action.evidence] == [
+        ("bytes", 3),
+        ("file", 3_000_000),
+        ("text", 3_000_000),
+    ]
     with pytest.raises(OSError, match="none"):
         action.add_evidence("none", tmp_path / "none")
     with pytest.raises(InvalidInputError):
@@ -99,8 +103,16 @@ def test_the_largest_of_everything_fits_a_payload() -> None:
     payload = commit(
         {
             "goal": "g" * TEXT_LENGTH_MAX,
-            "action": {"capability": "c" * 128, "resource": "r" * TEXT_LENGTH_MAX, "arguments": action.arguments},
-            "outcome": {"status": "failed", "result": action.result, "error": describe(ValueError("e" * 9_999))},
+            "action": {
+                "capability": "c" * 128,
+                "resource": "r" * TEXT_LENGTH_MAX,
+                "arguments": action.arguments,
+            },
+            "outcome": {
+                "status": "failed",
+                "result": action.result,
+                "error": describe(ValueError("e" * 9_999)),
+            },
             "evidence": [one._asdict() for one in action.evidence],
         }
     )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,7 +13,7 @@ from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import aio
 from dragons.sdk.aio import AsyncSession, open_session, working
 from dragons.sdk.core import SessionCore
-from dragons.sdk.errors import ActionDenied
+from dragons.sdk.errors import ActionDenied, SessionStateError
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin
 from dragons.sdk.localstore import LocalStore
@@ -147,7 +149,9 @@ def test_the_background_goes_on_after_failures(plane: Plane, instance: Instance)
     asyncio.run(work())
 
 
-def test_open_session_closes_its_store(plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_session_closes_its_store(
+    plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aio, "find_origin", lambda *_: Origin(instance))
     monkeypatch.setattr(aio, "send_leftovers", lambda *_: None)
 
@@ -158,3 +162,32 @@ def test_open_session_closes_its_store(plane: Plane, instance: Instance, monkeyp
     asyncio.run(work())
     with pytest.raises(Exception, match="closed"):
         instance.place.store.waiting()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("ending", [sys.exit, lambda: None])
+def test_a_forked_child_has_no_part_in_it(plane: Plane, instance: Instance, ending: Callable[[], None]) -> None:
+    parent, pid, before = os.getpid(), -1, -1
+
+    async def work() -> None:
+        nonlocal pid, before
+        try:
+            async with session_of(instance) as session, session.action(READ):
+                pid = os.fork()
+                if pid == 0:
+                    before = len(plane.calls)
+                    with pytest.raises(SessionStateError):
+                        await session.flush()
+                    with pytest.raises(SessionStateError):
+                        await session.action(READ).__aenter__()
+                    with pytest.raises(SessionStateError):
+                        await session.delegate(MANIFEST, scope=[READ]).__aenter__()
+                    ending()
+        finally:
+            if os.getpid() != parent:
+                os._exit(0 if len(plane.calls) == before else 1)
+
+    asyncio.run(work())
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [claim.outcome for claim in plane.claims] == [Outcome.COMPLETED]
+    assert [closing.outcome for closing in plane.closings] == [Outcome.COMPLETED]

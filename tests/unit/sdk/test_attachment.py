@@ -44,7 +44,9 @@ def test_the_environment_names_it(tmp_path: Path) -> None:
     assert attachment_path({"DRAGONS_INSTANCE": str(tmp_path)}) == tmp_path
 
 
-def test_what_others_can_read_or_nobody_wrote_is_refused(plane: Plane, instance: Instance, tmp_path: Path) -> None:
+def test_what_others_can_read_or_nobody_wrote_is_refused(
+    plane: Plane, instance: Instance, tmp_path: Path
+) -> None:
     path = tmp_path / "i.json"
     with pytest.raises(NotFoundError):
         read_attachment(path)

@@ -72,7 +72,9 @@ def test_a_lost_answer_to_the_opening_is_no_failure(plane: Plane, instance: Inst
         (StorageError("down", "no"), StorageError),
     ],
 )
-def test_a_session_that_is_refused_is_not_open(plane: Plane, instance: Instance, error: Any, raised: Any) -> None:
+def test_a_session_that_is_refused_is_not_open(
+    plane: Plane, instance: Instance, error: Any, raised: Any
+) -> None:
     core = SessionCore(instance, "g")
     plane.errors["/v1/sessions"] = error
     with pytest.raises(raised):
@@ -101,7 +103,9 @@ def test_an_action_is_committed_when_it_ends(plane: Plane, core: SessionCore, cl
     assert core.operations == {READ: 1}
 
 
-def test_time_is_measured_where_the_wall_clock_jumps(plane: Plane, core: SessionCore, clock: ManualClock) -> None:
+def test_time_is_measured_where_the_wall_clock_jumps(
+    plane: Plane, core: SessionCore, clock: ManualClock
+) -> None:
     action = act(plane, core)
     clock.advance(40)
     clock.jump(-3_600_000)
@@ -119,7 +123,9 @@ def test_a_failure_is_told_in_the_payload_only(plane: Plane, core: SessionCore) 
     assert payload(core, claim)["outcome"]["error"] == {"type": "ValueError", "message": "a secret"}
 
 
-def test_equal_denials_within_a_minute_are_two_claims(plane: Plane, core: SessionCore, clock: ManualClock) -> None:
+def test_equal_denials_within_a_minute_are_two_claims(
+    plane: Plane, core: SessionCore, clock: ManualClock
+) -> None:
     for _ in range(5):
         clock.advance(100)
         assert denied(plane, core, "write:other") == Reason.CAPABILITY_NOT_LEASED
@@ -198,7 +204,9 @@ def test_a_process_that_only_slept_catches_up(plane: Plane, core: SessionCore, c
     act(plane, core)
 
 
-def test_a_denied_action_does_not_ask_again_and_again(plane: Plane, core: SessionCore, clock: ManualClock) -> None:
+def test_a_denied_action_does_not_ask_again_and_again(
+    plane: Plane, core: SessionCore, clock: ManualClock
+) -> None:
     clock.advance(6_000)
     plane.away = True
     for _ in range(3):

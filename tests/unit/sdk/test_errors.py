@@ -57,7 +57,10 @@ def test_every_reason_has_its_remedy() -> None:
 
 
 def test_a_remedy_is_added_only_where_there_is_none() -> None:
-    bare, full = errors.ForbiddenError(Reason.DOCK_MISSING, "m"), errors.ForbiddenError(Reason.DOCK_MISSING, "m", fix="f")
+    bare, full = (
+        errors.ForbiddenError(Reason.DOCK_MISSING, "m"),
+        errors.ForbiddenError(Reason.DOCK_MISSING, "m", fix="f"),
+    )
     assert "dragons docks create" in with_fix(bare).fix
     assert (with_fix(bare).code, with_fix(bare).message) == ("dock_missing", "m")
     assert with_fix(full) is full

@@ -46,7 +46,9 @@ def test_a_refusal_of_the_view_denies(plane: Plane, instance: Instance) -> None:
     assert reason(instance) is Reason.ORGANISM_STOPPED
 
 
-def test_renewal_goes_on_with_the_new_lease_and_token(plane: Plane, instance: Instance, clock: ManualClock) -> None:
+def test_renewal_goes_on_with_the_new_lease_and_token(
+    plane: Plane, instance: Instance, clock: ManualClock
+) -> None:
     clock.advance(450_000)
     plane.run(instance.renew_steps())
     assert instance.authority.lease.serial == 1
@@ -75,7 +77,9 @@ def test_heartbeats_count_up_and_carry_receipts(plane: Plane, instance: Instance
 
 
 def test_the_answer_to_a_heartbeat_is_heeded(plane: Plane, instance: Instance) -> None:
-    plane.answer_beat = HeartbeatsAccepted(accepted=0, refused={"0": "organism_stopped"}, state="stopped", epoch=1)
+    plane.answer_beat = HeartbeatsAccepted(
+        accepted=0, refused={"0": "organism_stopped"}, state="stopped", epoch=1
+    )
     plane.run(instance.beat_steps())
     assert reason(instance) is Reason.ORGANISM_STOPPED
     assert instance.last_beat_boot_ms == -1
@@ -105,13 +109,19 @@ def test_the_end_gives_the_lease_back(plane: Plane, instance: Instance, store: L
     assert store.holders() == []
 
 
-@pytest.mark.parametrize("error", [ForbiddenError(Reason.REVOKED_LEASE, ""), ConflictError(Reason.LEASE_RELEASED, "")])
-def test_a_lease_that_is_over_needs_no_giving_back(plane: Plane, instance: Instance, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ForbiddenError(Reason.REVOKED_LEASE, ""), ConflictError(Reason.LEASE_RELEASED, "")]
+)
+def test_a_lease_that_is_over_needs_no_giving_back(
+    plane: Plane, instance: Instance, error: Exception
+) -> None:
     plane.errors["/v1/leases/releases"] = error  # type: ignore[assignment]
     assert plane.run(instance.end_steps()).error is None
 
 
-def test_nothing_is_given_back_while_something_waits(plane: Plane, instance: Instance, store: LocalStore) -> None:
+def test_nothing_is_given_back_while_something_waits(
+    plane: Plane, instance: Instance, store: LocalStore
+) -> None:
     made = instance.stating.closing("ses_" + "0" * 32, {"goal": "g"}, "completed", [], 1)  # type: ignore[arg-type]
     store.commit([made.payload], [made.entry])
     plane.away = True

@@ -94,7 +94,9 @@ def test_a_session_outside_a_launcher_launches_itself(
     origin.instance.place.store.close()
 
 
-def test_a_refused_launch_leaves_nothing_open(client: Client, home: Path, agent: Path, clock: ManualClock) -> None:
+def test_a_refused_launch_leaves_nothing_open(
+    client: Client, home: Path, agent: Path, clock: ManualClock
+) -> None:
     client.error = ForbiddenError("manifest_unrecorded", "it differs")
     with pytest.raises(ForbiddenError, match="it differs") as caught:
         find_origin(Wanted(agent_dir=agent, home=home), clock)

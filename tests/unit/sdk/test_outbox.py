@@ -146,7 +146,9 @@ def test_a_closing_that_comes_too_late_is_set_aside(
     assert (drained.refused, drained.waiting) == ((1, 0) if final else (0, 1))
 
 
-@pytest.mark.parametrize("error", [UnauthenticatedError("token_invalid", ""), ForbiddenError("role_forbidden", "")])
+@pytest.mark.parametrize(
+    "error", [UnauthenticatedError("token_invalid", ""), ForbiddenError("role_forbidden", "")]
+)
 def test_claims_wait_for_a_credential_that_works(plane: Plane, instance: Instance, error: Any) -> None:
     queue(instance, 1)
     plane.errors["/v1/receipts"] = error
@@ -163,7 +165,9 @@ def test_an_answer_of_another_length_settles_nothing(plane: Plane, instance: Ins
     assert drained.waiting == 2
 
 
-def test_only_one_sends_at_a_time(plane: Plane, instance: Instance, store: LocalStore, clock: ManualClock) -> None:
+def test_only_one_sends_at_a_time(
+    plane: Plane, instance: Instance, store: LocalStore, clock: ManualClock
+) -> None:
     queue(instance, 2)
     store.take_turn(instance.instance_id, "1-other", clock.now_ms())
     assert drain(plane, instance) == Drained(waiting=2)

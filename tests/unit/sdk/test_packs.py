@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dragons.audit.pack import open_pack
+from dragons.audit.pack import PAGE_FILE, open_pack
+from dragons.audit.page import build_page
 from dragons.audit.verify import verify_file
 from dragons.core.errors import ForbiddenError, InvalidInputError, StorageError
 from dragons.sdk.localstore import LocalStore
@@ -52,6 +54,17 @@ def test_a_pack_is_completed_and_verifies(client: Any, store: LocalStore, tmp_pa
     assert report.valid, report.to_json()
 
 
+def test_the_page_shows_the_payloads_too(client: Any, store: LocalStore, tmp_path: Path) -> None:
+    store.commit(FULL.payloads, [])
+    target = tmp_path / "pack.zip"
+    export_pack(client, REQUEST, target, store)
+    with zipfile.ZipFile(target) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    page = entries.pop(PAGE_FILE)
+    assert page == build_page(entries)
+    assert b'data-entry="payloads.jsonl"' in page
+
+
 def test_a_payload_that_is_missing_leaves_it_redacted(client: Any, store: LocalStore, tmp_path: Path) -> None:
     store.commit(FULL.payloads[1:], [])
     exported = export_pack(client, REQUEST, tmp_path / "pack.zip", store)
@@ -63,7 +76,9 @@ def test_a_payload_that_is_missing_leaves_it_redacted(client: Any, store: LocalS
 
 def test_a_payload_that_does_not_open_is_not_shown(client: Any, store: LocalStore, tmp_path: Path) -> None:
     store.commit(FULL.payloads, [])
-    store._db.execute("UPDATE payload SET body = ? WHERE payload_hash = ?", (b"{}", FULL.payloads[0].payload_hash))
+    store._db.execute(
+        "UPDATE payload SET body = ? WHERE payload_hash = ?", (b"{}", FULL.payloads[0].payload_hash)
+    )
     assert export_pack(client, REQUEST, tmp_path / "pack.zip", store).withheld == 1
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import session as sessions
 from dragons.sdk.core import SessionCore
-from dragons.sdk.errors import ActionDenied
+from dragons.sdk.errors import ActionDenied, SessionStateError
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, Wanted
 from dragons.sdk.localstore import LocalStore
@@ -80,7 +82,9 @@ def test_the_body_of_a_denied_action_never_runs(plane: Plane, instance: Instance
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), GeneratorExit()])
-def test_no_exception_passes_unrecorded_or_is_swallowed(plane: Plane, instance: Instance, error: BaseException) -> None:
+def test_no_exception_passes_unrecorded_or_is_swallowed(
+    plane: Plane, instance: Instance, error: BaseException
+) -> None:
     def work() -> None:
         with session_of(instance) as session, session.action(READ):
             raise error
@@ -141,6 +145,39 @@ def test_a_session_that_cannot_open_gives_its_lease_back(plane: Plane, instance:
     assert plane.calls[-1].path == "/v1/leases/releases"
 
 
+def refuses_a_fork(session: Session) -> None:
+    for use in (
+        lambda: session.action(READ).__enter__(),
+        lambda: session.delegate(MANIFEST, scope=[READ]).__enter__(),
+        session.flush,
+    ):
+        with pytest.raises(SessionStateError) as caught:
+            use()
+        assert caught.value.code == "session_forked"
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("ending", [sys.exit, lambda: None])
+def test_a_forked_child_has_no_part_in_it(plane: Plane, instance: Instance, ending: Callable[[], None]) -> None:
+    parent, before = os.getpid(), -1
+    try:
+        with session_of(instance) as session, session.action(READ):
+            pid = os.fork()
+            if pid == 0:
+                before = len(plane.calls)
+                refuses_a_fork(session)
+                # It leaves the blocks as a program does that ends by itself.
+                ending()
+    except SystemExit:
+        assert os.getpid() != parent
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if len(plane.calls) == before else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [claim.outcome for claim in plane.claims] == [Outcome.COMPLETED]
+    assert [closing.outcome for closing in plane.closings] == [Outcome.COMPLETED]
+
+
 def test_whose_session_it_is(instance: Instance) -> None:
     launched, attached = Origin(instance), Origin(instance, "ses_" + "1" * 32, "the launcher's")
     assert core_of(attached, None, None).shared
@@ -155,7 +192,9 @@ def test_whose_session_it_is(instance: Instance) -> None:
 
 
 def test_the_arguments_in_their_one_form() -> None:
-    assert wanted_of([READ], "a", "b", "u", (WRITE,), 5) == Wanted(Path("a"), Path("b"), "u", (READ,), (WRITE,), 5)
+    assert wanted_of([READ], "a", "b", "u", (WRITE,), 5) == Wanted(
+        Path("a"), Path("b"), "u", (READ,), (WRITE,), 5
+    )
     assert wanted_of(None, None, None, "", (), 900) == Wanted()
 
 
@@ -177,7 +216,9 @@ def test_chores_of_a_session(plane: Plane, instance: Instance, clock: ManualCloc
     assert flushed == [True, False]
 
 
-def test_open_session_closes_its_store(plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_session_closes_its_store(
+    plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sessions, "find_origin", lambda *_: Origin(instance))
     sent: list[Path] = []
     monkeypatch.setattr(sessions, "send_leftovers", lambda path, _: sent.append(path))

@@ -37,7 +37,9 @@ class Answer:
     def __init__(self, status: int = 200, body: object = TENANT, **headers: str) -> None:
         self.status = status
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.headers = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        self.headers = {"content-type": "application/json"} | {
+            k.replace("_", "-"): v for k, v in headers.items()
+        }
 
 
 def problem(status: int, code: str, **headers: str) -> Answer:
@@ -136,7 +138,9 @@ def test_possession_is_proven_for_what_is_sent(server: Server, clock: ManualCloc
 
 def test_every_attempt_is_signed_anew(server: Server, clock: ManualClock) -> None:
     server.script = [None, problem(503, "store"), Answer()]
-    with Transport(server.url, Possession("t", LocalSigner.generate(KeyRole.INSTANCE)), clock=clock, retries=FAST) as t:
+    with Transport(
+        server.url, Possession("t", LocalSigner.generate(KeyRole.INSTANCE)), clock=clock, retries=FAST
+    ) as t:
         t.send(calls.tenant())
     nonces = {parse_input(headers["signature-input"]).nonce for *_, headers in server.seen}
     assert len(nonces) == 3
@@ -162,7 +166,11 @@ def test_every_attempt_is_signed_anew(server: Server, clock: ManualClock) -> Non
     ],
 )
 def test_errors_are_typed_and_only_passing_ones_repeated(
-    server: Server, transport: Transport, clock: ManualClock, answer: Any, expected: tuple[type[DragonsError], int]
+    server: Server,
+    transport: Transport,
+    clock: ManualClock,
+    answer: Any,
+    expected: tuple[type[DragonsError], int],
 ) -> None:
     kind, attempts = expected
     server.script = [answer]

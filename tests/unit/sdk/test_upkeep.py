@@ -73,7 +73,9 @@ def test_sending_is_hastened_unless_it_just_failed(upkeep: Upkeep) -> None:
     assert upkeep.due() is None
 
 
-def test_the_one_that_keeps_the_lease_does_everything(plane: Plane, store: LocalStore, clock: ManualClock) -> None:
+def test_the_one_that_keeps_the_lease_does_everything(
+    plane: Plane, store: LocalStore, clock: ManualClock
+) -> None:
     kept = upkeep_of(plane.instance(store))
     assert {chore.name for chore in kept.chores} == {REFRESH, WATCH, SEND, RENEW, BEAT}
     attached = upkeep_of(plane.instance(store, keeps=False))
@@ -86,7 +88,9 @@ def test_the_one_that_keeps_the_lease_does_everything(plane: Plane, store: Local
     assert by_name[REFRESH].retry_longest_ms == VIEW_RETRY_LONGEST_MS
 
 
-def test_a_lease_that_is_cut_short_is_not_renewed_without_pause(instance: Instance, clock: ManualClock) -> None:
+def test_a_lease_that_is_cut_short_is_not_renewed_without_pause(
+    instance: Instance, clock: ManualClock
+) -> None:
     renewal = next(chore for chore in upkeep_of(instance).chores if chore.name == RENEW)
     clock.advance(890_000)
     assert renewal.delay_ms() == RETRY_FIRST_MS

@@ -165,6 +165,7 @@ class Writer:
             self._seen_version = int(version or 0)
 
 
+_RESTORE = "Restore the database from a backup; where it still opens, `dragons ledger fsck` names the damage."
 # What SQLite says, our code for it, and what helps.
 _KNOWN = {
     "database or disk is full": ("storage_full", "Free space on the disk of the home, then try again."),
@@ -173,12 +174,12 @@ _KNOWN = {
     "database is locked": ("storage_locked", "Another process holds the database; try again."),
     "disk I/O error": (
         "storage_io",
-        "Check the disk, its quota and the limit on file sizes; then run `dragons ledger fsck`.",
+        "Check the disk: its room, its quota, the limit on file sizes; then run `dragons ledger fsck`.",
     ),
-    "database disk image is malformed": ("storage_damaged", "Run `dragons ledger fsck`."),
-    "file is not a database": ("storage_damaged", "Restore the database from a backup."),
-    "no such table": ("storage_damaged", "Restore the database from a backup."),
-    "no such column": ("storage_damaged", "Restore the database from a backup."),
+    "database disk image is malformed": ("storage_damaged", _RESTORE),
+    "file is not a database": ("storage_damaged", _RESTORE),
+    "no such table": ("storage_damaged", _RESTORE),
+    "no such column": ("storage_damaged", _RESTORE),
 }
 
 

@@ -19,7 +19,10 @@ async def list_tokens(call: Call[Empty]) -> Tokens:
 
 
 async def issue(call: Call[TokenRequest]) -> TokenIssued:
-    """Make a token for the caller's own operator key, no mightier than the caller."""
+    """Make a token for the caller's own operator key, no mightier than the caller.
+
+    Who has the key but no token proves its possession instead: after a rotation, or as a new operator.
+    """
     token = new_api_token()
     wish = TokenWish(Role(call.input.role), call.input.label, call.input.ttl_seconds, hash_token(token))
     row = await call.write(lambda tx: issue_api_token(tx, call.caller, wish))

@@ -9,7 +9,7 @@ import { tryBrowser } from "./keys.js";
 import { parseWitness } from "./note.js";
 import { EvidencePack, openZip } from "./pack.js";
 import { Story } from "./story.js";
-import { showBusy, showCandidate, showConclusion, showFacts, showQuestions } from "./summary.js";
+import { showBusy, showCandidate, showConclusion, showFacts, showPin, showQuestions } from "./summary.js";
 import { Timeline } from "./timeline.js";
 import { QUESTIONS } from "./verdicts.js";
 import { candidateRoot, verifyPack, verifyUnpinned } from "./verify.js";
@@ -180,8 +180,7 @@ function fingerprintOf(text) {
 function usePin() {
   const text = at("pin").value.trim();
   const pin = text === "" ? "" : fingerprintOf(text);
-  at("pin").setAttribute("aria-invalid", String(pin === null));
-  if (pin === null) at("pin-hint").textContent = "A root fingerprint is 64 hexadecimal digits; this is none, so nothing is pinned.";
+  showPin(pin);
   if ((pin ?? "") === page.pin) return false;
   page.pin = pin ?? "";
   return true;
@@ -265,6 +264,7 @@ addEventListener("drop", (event) => {
 // --- the beginning -------------------------------------------------------------------------------
 
 async function begin() {
+  showPin("");
   const able = await tryBrowser();
   if (!able.sha256) throw new Refused("webcrypto_missing", "This browser gives this page no WebCrypto, so nothing can be verified here. Use `dragons verify`");
   if (!able.ed25519) {

@@ -27,6 +27,7 @@ export async function openZip(bytes) {
 /** `entries` are the pack's files by name, each as `{bytes, error}`. */
 export class EvidencePack {
   constructor(entries) {
+    find(entries, FILES.receipts);
     this.head = readDocument("Head", whole(entries, FILES.head));
     if (this.head.format !== LIMITS.format) {
       throw new Refused("pack_format", `The pack's format is not ${LIMITS.format}.`);
@@ -51,7 +52,9 @@ function whole(entries, name) {
 }
 
 function find(entries, name) {
-  return entries.get(name) ?? { bytes: new Uint8Array(), error: new Refused("pack_incomplete", `The pack has no ${name}.`) };
+  const found = entries.get(name);
+  if (!found) throw new Refused("pack_incomplete", `The pack has no ${name}.`);
+  return found;
 }
 
 /** Lines without their newlines, and what is wrong after the last of them. */

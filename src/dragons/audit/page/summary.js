@@ -69,12 +69,17 @@ function questionRow(question, { status, fault: found, facts }, receipts) {
       el("span", { class: "hint" }, factsText(facts)))); // prettier-ignore
 }
 
-/** The pinned root, and what the pack itself says its root is. */
-export function showCandidate(candidate, pin) {
-  const hint = at("pin-hint");
-  show(hint, prose(pin
+/** What to say of the pinned root; `pin` is null when what was typed is no fingerprint. */
+export function showPin(pin) {
+  at("pin").setAttribute("aria-invalid", String(pin === null));
+  const said = pin
     ? "Everything on this page is judged from this fingerprint."
-    : "Get it from the tenant’s owner by another way than this file: they run `dragons keys fingerprint`.")); // prettier-ignore
+    : "Get it from the tenant’s owner by another way than this file: they run `dragons keys fingerprint`.";
+  show(at("pin-hint"), prose(pin === null ? "A root fingerprint is 64 hexadecimal digits; this is none, so nothing is pinned." : said));
+}
+
+/** What the pack itself says its root is. */
+export function showCandidate(candidate, pin) {
   if (candidate === null) {
     show(at("candidate"), el("p", {}, "The pack names no root key."));
     return;

@@ -1,6 +1,6 @@
 // Reading a ZIP file in the browser: the central directory, then stored and deflated entries.
 
-import { Refused, crc32, textOf } from "./bytes.js";
+import { Refused, crc32, sameBytes, textOf } from "./bytes.js";
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -23,9 +23,10 @@ export function readDirectory(bytes) {
   while (at < end.at) {
     if (at + 46 > end.at || view.getUint32(at, true) !== ENTRY) throw damaged("its directory is broken");
     const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
-    const name = entryName(bytes.subarray(at + 46, at + 46 + nameBytes));
+    const raw = bytes.subarray(at + 46, at + 46 + nameBytes);
+    const name = entryName(raw, view.getUint16(at + 8, true));
     if (entries.has(name)) throw new Refused("pack_ambiguous", "The pack holds two entries of one name.");
-    entries.set(name, { name, ...entryOf(view, at, at + 46 + nameBytes, extraBytes, shift) });
+    entries.set(name, { raw, ...entryOf(view, at, at + 46 + nameBytes, extraBytes, shift) });
     at += 46 + nameBytes + extraBytes + commentBytes;
   }
   return entries;
@@ -37,7 +38,7 @@ export async function readEntry(file, entry) {
   const at = entry.offset;
   if (at + 30 > file.length || view.getUint32(at, true) !== LOCAL) return broken("an entry has no header");
   const [nameBytes, extraBytes] = [view.getUint16(at + 26, true), view.getUint16(at + 28, true)];
-  if (entryName(file.subarray(at + 30, at + 30 + nameBytes)) !== entry.name) return broken("a name is contradicted");
+  if (!sameBytes(file.subarray(at + 30, at + 30 + nameBytes), entry.raw)) return broken("a name is contradicted");
   if (entry.flags & 0x61) return broken("an entry is encrypted");
   const start = at + 30 + nameBytes + extraBytes;
   const packed = file.subarray(start, start + entry.packed);
@@ -121,9 +122,11 @@ function readZip64(view, entry, begin, end) {
   }
 }
 
-function entryName(bytes) {
+function entryName(bytes, flags) {
   const end = bytes.indexOf(0);
   const name = end < 0 ? bytes : bytes.subarray(0, end);
+  // Without the flag for UTF-8 the bytes are of an old code page; which one is the same to a name in ASCII.
+  if (!(flags & 0x800)) return String.fromCharCode(...name);
   try {
     return textOf(name);
   } catch {
