@@ -21,6 +21,11 @@ class Talk:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
     def say(self, what: object) -> None:
         """Send one line."""
         assert self._process.stdin is not None

@@ -33,8 +33,8 @@ FULL = Sizes(
 
 QUICK = Sizes(
     rounds=3, appenders=64, receipts_each=20, http_clients=32, http_requests_each=30, decisions=1_000,
-    pack_receipts=2_000, pack_receipts_large=20_000, ledger_small=1_000, ledger_large=20_000,
-    stored=4_000, operations=2_000, tree=4_000, durable_alone=60, credentials=(1, 1_000),
+    pack_receipts=2_000, pack_receipts_large=10_000, ledger_small=1_000, ledger_large=10_000,
+    stored=2_000, operations=2_000, tree=4_000, durable_alone=60, credentials=(1, 1_000),
 )  # fmt: skip
 
 TINY = Sizes(

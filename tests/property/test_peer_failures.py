@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import create_engine
 
+from dragons.adapters.sql import schema
 from dragons.authority.lease import refuse_outside_dock, refuse_outside_parent
 from dragons.core.capability import check_capability
 from dragons.core.clock import format_time
 from dragons.core.errors import InvalidInputError, UnauthenticatedError
 from dragons.core.hashing import ZERO, sha256_hex
 from dragons.core.ids import check_agent_name
-from dragons.core.keys import KeyRole
+from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import Envelope, is_signed_by, sign, valid_signers
 from dragons.core.vocabulary import Kind, Reason
 from dragons.evidence.chain import Head, seal
@@ -114,6 +118,46 @@ def test_a_token_without_trusted_issuers_is_refused() -> None:
     )
     with pytest.raises(UnauthenticatedError):
         verify_token(issue_token(claims, ATTACKER), {})
+
+
+def test_a_credential_check_does_not_try_every_key() -> None:
+    """Of a hundred issuers, past and present, one signature is checked: that of the key the token names."""
+    tried = []
+
+    class Counting(PublicKey):
+        def verify(self, signature: bytes, message: bytes) -> bool:
+            tried.append(self.raw)
+            return super().verify(signature, message)
+
+    several = [signer(100 + n, KeyRole.ISSUER) for n in range(100)]
+    issuers: dict[str, PublicKey] = {one.key_id: Counting(one.public_key.raw) for one in several}
+    claims = Workload(
+        tenant_id=TENANT,
+        sub=f"{1:032x}",
+        agent="a",
+        lease_id=name("lse", 1),
+        epoch=1,
+        iat=1,
+        exp=2,
+        cnf=Confirmation(jkt="x"),
+    )
+    assert verify_token(issue_token(claims, several[-1]), issuers).issuer_key_id == several[-1].key_id
+    assert tried == [several[-1].public_key.raw]
+    with pytest.raises(UnauthenticatedError):
+        verify_token(issue_token(claims, ATTACKER), issuers)
+    assert len(tried) == 1
+
+
+def test_a_credential_is_found_by_its_index(tmp_path: Path) -> None:
+    """The lookup of an API token is one search in a unique index, however many tokens there are."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tokens.db'}")
+    schema.metadata.create_all(engine)
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT * FROM tokens WHERE token_hash = 'x'"
+        ).all()
+    engine.dispose()
+    assert [row[3] for row in plan] == ["SEARCH tokens USING INDEX tokens_by_hash (token_hash=?)"]
 
 
 def test_a_delegation_with_a_forged_signature_is_signed_by_nobody() -> None:

@@ -25,7 +25,7 @@ from dragons.control.genesis import FirstKeys, create_tenant, prepare_genesis
 from dragons.control.issue import Grant
 from dragons.control.launch import LaunchWish, launch_instance
 from dragons.control.leases import delegate_lease, release_lease, renew_lease
-from dragons.control.ports import Appended, Reader, Transaction
+from dragons.control.ports import Appended, Keyring, Reader, Store, Transaction
 from dragons.control.rows import InstanceRow, LeaseRow, SessionRow
 from dragons.control.sessions import close_session, open_session
 from dragons.core.clock import Clock, ManualClock, format_time
@@ -85,9 +85,10 @@ class Plane:
 
     # What the store reads instead of `clock`, for example a SteadyClock over it.
     store_clock: Clock | None = None
+    open_store: Callable[[Path, Keyring, Clock], Store] = SqlStore
 
     def __post_init__(self) -> None:
-        self.store = SqlStore(self.path, self.keyring, self.store_clock or self.clock)
+        self.store = self.open_store(self.path, self.keyring, self.store_clock or self.clock)
 
     def write(self, job: Callable[[Transaction], T]) -> T:
         """Run a job and wait until it is durable."""
@@ -100,7 +101,7 @@ class Plane:
     def reopen(self) -> None:
         """End the store, as a restart does, and open it again."""
         self.store.close()
-        self.store = SqlStore(self.path, self.keyring, self.store_clock or self.clock)
+        self.store = self.open_store(self.path, self.keyring, self.store_clock or self.clock)
 
     def tenant(self, name: str = "acme") -> Tenancy:
         root, operator, issuer, ledger = (

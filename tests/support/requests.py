@@ -94,6 +94,7 @@ def _post(path: str, body: Callable[[World], Any] = lambda _: {}) -> Callable[[W
 
 # Ordered: what ends something comes last.
 REQUESTS: dict[str, Callable[[World], Sent]] = {
+    "index": _get("/"),
     "livez": _get("/livez"),
     "readyz": _get("/readyz"),
     "openapi": _get("/v1/openapi.json"),

@@ -109,6 +109,9 @@ class Reply:
         problem = self.json
         assert problem["status"] == self.status
         assert problem["type"] == f"urn:dragons:problem:{problem['code']}"
+        assert problem["title"]
+        assert problem["detail"]
+        assert problem["fix"], problem
         return str(problem["code"])
 
 

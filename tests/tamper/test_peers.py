@@ -10,6 +10,7 @@ import pytest
 from dragons.audit.verdicts import Question, Report
 from dragons.core.errors import InvalidInputError
 from dragons.core.keys import KeyRole
+from dragons.evidence.checkpoint import Witness, cosign
 from dragons.evidence.merkle import Range, leaf_hash, root_at
 from tests.support import packs, story, work
 from tests.support.ledger import YEAR_MS, Book, signer_of
@@ -91,8 +92,6 @@ def test_a_delegation_link_forged_expired_and_with_an_unknown_parent(judge: Judg
 
 def test_one_witness_twice_is_one_witness(judge: Judge) -> None:
     """Names in other letters or with spaces do not make a second key."""
-    from dragons.evidence.checkpoint import Witness, cosign  # noqa: PLC0415 - only here
-
     told = story.short()
     parts = packs.export(told.book)
     key = signer_of("witness", KeyRole.LEDGER)
@@ -104,6 +103,26 @@ def test_one_witness_twice_is_one_witness(judge: Judge) -> None:
     report = judge(parts.with_head(end=note), pin=told.book.pin, witnesses=trusted, witnesses_required=2)
     assert found(report, Question.WITNESSES) == ("witnesses_missing", None)
     assert report.verdicts[Question.WITNESSES].facts == {"cosigned": 1}
+    once = cosign(parts.head.end, "w.example", key, 1_800_000_000)
+    for name in (" w.example", "w.example ", "w. example"):
+        twice = cosign(once, name, key, 1_800_000_001)
+        named = [Witness("w.example", key.public_key), Witness(name, key.public_key)]
+        report = judge(parts.with_head(end=twice), pin=told.book.pin, witnesses=named, witnesses_required=2)
+        assert found(report, Question.WITNESSES) == ("witnesses_missing", None)
+
+
+@pytest.mark.parametrize("votes", [0, 1, 2, 3])
+def test_two_of_three_is_not_decided_on_the_first_vote(judge: Judge, votes: int) -> None:
+    told = story.short()
+    parts = packs.export(told.book)
+    keys = [signer_of(f"witness-{n}", KeyRole.LEDGER) for n in range(3)]
+    trusted = [Witness(f"w.example/{n}", key.public_key) for n, key in enumerate(keys)]
+    note = parts.head.end
+    for witness, key in list(zip(trusted, keys, strict=True))[:votes]:
+        note = cosign(note, witness.name, key, 1_800_000_000)
+    report = judge(parts.with_head(end=note), pin=told.book.pin, witnesses=trusted, witnesses_required=2)
+    assert report.valid is (votes >= 2)
+    assert found(report, Question.WITNESSES) == (None if votes >= 2 else ("witnesses_missing", None))
 
 
 def test_two_writers_of_one_head(judge: Judge) -> None:

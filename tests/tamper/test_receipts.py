@@ -8,6 +8,7 @@ import pytest
 
 from dragons.audit.verdicts import Question, Report
 from dragons.core.vocabulary import Kind
+from tests.support import packs, story
 from tests.support.packs import Parts
 from tests.support.story import Story
 from tests.tamper import attacks
@@ -96,8 +97,17 @@ def test_a_forged_receipt(parts: Parts, judge: Judge) -> None:
         # A key statement told twice is refused as well, and its code sorts first.
         code = "key_untrusted" if parts.header(index).kind is Kind.KEY_REGISTERED else "ledger_key_untrusted"
         assert found(report, SIGNER) == (code, index + 1)
-        if parts.header(index).seq + 1 < parts.pack().tree_size:
-            assert found(report, INTEGRITY) is not None
+        assert found(report, INTEGRITY) == (_after_forging(parts, index), index + 2)
+
+
+def test_an_inserted_receipt_of_another_tenant(parts: Parts, judge: Judge) -> None:
+    """Genuine where it comes from."""
+    stranger = packs.export(story.short("globex").book).lines[12]
+    for index in everywhere(parts):
+        at = parts.receipts()[index]
+        report = judge(parts.with_lines([*parts.lines[:at], stranger, *parts.lines[at:]]))
+        assert found(report, INTEGRITY) == ("tenant_mismatch", index)
+        assert found(report, SIGNER) == ("ledger_key_untrusted", index)
 
 
 def test_reordered_neighbours(parts: Parts, judge: Judge) -> None:
@@ -113,11 +123,7 @@ def test_a_dropped_tail(parts: Parts, judge: Judge) -> None:
     for index in everywhere(parts):
         report = judge(attacks.truncated(parts, index))
         assert found(report, INTEGRITY) == ("log_truncated", index)
-        if _selected_from(parts, index):
-            assert found(report, COMPLETENESS) in {
-                ("selection_truncated", index),
-                ("revocation_withheld", index),
-            }
+        assert found(report, COMPLETENESS) == _after_cutting(parts, index)
 
 
 def test_a_tail_replaced_by_hashes(parts: Parts, told: Story, judge: Judge) -> None:
@@ -126,20 +132,15 @@ def test_a_tail_replaced_by_hashes(parts: Parts, told: Story, judge: Judge) -> N
     for index in everywhere(parts):
         report = judge(attack(parts, index))
         assert found(report, INTEGRITY) == ("context_altered", None)
-        if _selected_from(parts, index):
-            assert found(report, COMPLETENESS) in {
-                ("selection_truncated", index),
-                ("revocation_withheld", index),
-            }
+        assert found(report, COMPLETENESS) == _after_cutting(parts, index)
 
 
 def test_a_receipt_replaced_by_its_hash(parts: Parts, told: Story, judge: Judge) -> None:
     attack = attacks.hidden(told.book)
     for index in everywhere(parts):
         report = judge(attack(parts, index))
-        assert found(report, INTEGRITY) is not None
-        if is_selected(parts, index):
-            assert found(report, COMPLETENESS) is not None
+        assert found(report, INTEGRITY) == ("context_altered", None)
+        assert found(report, COMPLETENESS) == _after_hiding(parts, index)
 
 
 def test_a_withheld_revocation(parts: Parts, told: Story, judge: Judge) -> None:
@@ -148,10 +149,7 @@ def test_a_withheld_revocation(parts: Parts, told: Story, judge: Judge) -> None:
     assert len(places) == 3
     for index in places:
         spoiled = attacks.hidden(told.book)(parts, index).resealed(told.book.ledger)
-        code, at = found(judge(spoiled), COMPLETENESS) or ("", -1)
-        assert code in {"revocation_withheld", "receipt_missing"}
-        assert at is not None
-        assert at >= index
+        assert found(judge(spoiled), COMPLETENESS) == _after_hiding(parts, index)
 
 
 def test_a_receipt_counted_in_or_out(parts: Parts, judge: Judge) -> None:
@@ -160,8 +158,54 @@ def test_a_receipt_counted_in_or_out(parts: Parts, judge: Judge) -> None:
         assert found(judge(attacks.flag_flipped(parts, index)), COMPLETENESS) == (code, index)
 
 
-def _selected_from(parts: Parts, index: int) -> bool:
-    return any(is_selected(parts, later) for later in range(index, len(parts.receipts())))
+def _after_hiding(parts: Parts, index: int) -> tuple[str, int] | None:
+    """What the first receipt tells that should have come after this one; all of them moved up by one."""
+    end = len(parts.receipts())
+    faults = []
+    if is_selected(parts, index):
+        following = next((at for at in range(index + 1, end) if is_selected(parts, at)), None)
+        if following is not None:
+            faults.append((following - 1, "receipt_missing"))
+        elif parts.pack().selection.kind == "window":
+            faults.append((index, "window_edge"))
+        else:
+            faults.append((end - 1, "selection_truncated"))
+    elif parts.pack().selection.kind == "window":
+        faults.extend(_at_an_edge(parts, index))
+    if _is_revocation(parts, index):
+        following = next((at for at in range(index + 1, end) if _is_revocation(parts, at)), end)
+        faults.append((following - 1, "revocation_withheld"))
+    return None if not faults else min(faults)[::-1]
+
+
+def _at_an_edge(parts: Parts, index: int) -> Iterable[tuple[int, str]]:
+    """The receipts just before and just after a window show that none was left out there."""
+    selected = [at for at in everywhere(parts) if is_selected(parts, at)]
+    if index == selected[0] - 1 or index == selected[-1] + 1:
+        yield index, "window_edge"
+
+
+def _after_cutting(parts: Parts, index: int) -> tuple[str, int] | None:
+    """What is missing when this receipt and all after it are gone: told at the end."""
+    rest = range(index, len(parts.receipts()))
+    if any(_is_revocation(parts, at) for at in rest):
+        return "revocation_withheld", index
+    if any(is_selected(parts, at) for at in rest):
+        return "selection_truncated", index
+    is_edge = parts.pack().selection.kind == "window" and is_selected(parts, index - 1)
+    return ("window_edge", index) if is_edge else None
+
+
+def _after_forging(parts: Parts, index: int) -> str:
+    """The forged receipt has the next one's place. Of a gap of one receipt it takes the whole place."""
+    is_gap_of_one = (
+        index + 1 < len(parts.receipts()) and parts.header(index + 1).seq == parts.header(index).seq + 2
+    )
+    return "chain_broken" if is_gap_of_one else _what_follows(parts, index, "log_truncated")
+
+
+def _is_revocation(parts: Parts, index: int) -> bool:
+    return parts.header(index).kind in {Kind.REVOKED, Kind.KEY_REVOKED}
 
 
 def _what_follows(parts: Parts, index: int, at_end: str) -> str:

@@ -23,6 +23,7 @@ _ALL = _PEOPLE | _INSTANCE
 
 ACCESS = MappingProxyType(
     {
+        "index": _ANYONE,
         "livez": _ANYONE,
         "readyz": _ANYONE,
         "openapi": _ANYONE,

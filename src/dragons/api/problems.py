@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from dragons.core.errors import DragonsError
 from dragons.wire.base import Problem
+from dragons.wire.remedies import remedy_of
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:dragons:problem:"
@@ -61,7 +62,7 @@ def problem_of(error: DragonsError) -> Problem:
         status=error.status,
         detail=error.message,
         code=error.code,
-        fix=error.fix,
+        fix=remedy_of(error),
     )
 
 

@@ -214,7 +214,9 @@ def _readable() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        raise InvalidInputError("pack_damaged", "The file is not a readable pack: a broken offset.") from error
+        raise InvalidInputError(
+            "pack_damaged", "The file is not a readable pack: a broken offset."
+        ) from error
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from dragons.audit.verdicts import Fault, Question, Report
 from dragons.authority.lease import Delegation
 from dragons.core.canonical import Document, decode
 from dragons.core.clock import parse_time
-from dragons.core.errors import DragonsError, InvalidInputError
+from dragons.core.errors import InvalidInputError
 from dragons.core.hashing import ZERO
 from dragons.core.keys import KeyRole
 from dragons.core.statement import Envelope, pae, payload_type
@@ -170,7 +170,7 @@ class Verification:
             else:
                 self.context.update(data + b"\n")
                 self._receipt(record, data[RECORD_START:-RECORD_END_UNSELECTED], index, selected=False)
-        except DragonsError as error:
+        except InvalidInputError as error:
             self.fail(Question.INTEGRITY, Fault("malformed", error.code, index))
         self.report.receipts = index + 1
 

@@ -21,6 +21,7 @@ from dragons.core.errors import (
     UnauthenticatedError,
 )
 from dragons.core.vocabulary import Reason
+from dragons.wire.remedies import remedy_of
 
 
 class Exit(IntEnum):
@@ -69,17 +70,6 @@ _USUAL_FIXES: dict[int, str] = {
     Exit.IDENTITY: "Register and activate what you want to run: `dragons manifests register DIR --activate`.",
 }
 
-_REASON_FIXES: dict[str, str] = {
-    Reason.TTL_EXCEEDED: "Ask for a shorter lease with --ttl, or dock the agent with a longer one.",
-    Reason.DOCK_MISSING: "Dock the agent: `dragons docks create --agent NAME --scope CAP`.",
-    Reason.DOCK_EXPIRED: "Dock the agent anew: `dragons docks create --agent NAME --scope CAP`.",
-    Reason.DOCK_INSTANCES_EXHAUSTED: "Stop an instance, or dock the agent with more --instances.",
-    Reason.CAPABILITY_NOT_DOCKED: "Leave it out of --scope, or dock the agent up to it.",
-    Reason.CAPABILITY_NOT_DECLARED: "Declare it in agent.yaml and register the manifest, or leave it out of --scope.",
-    Reason.CAPABILITY_UNKNOWN: "Describe it in the catalogue and publish that: `dragons capabilities publish FILE`.",
-    Reason.ORGANISM_QUARANTINED: "Find out why it was quarantined: `dragons receipts list --agent NAME`.",
-}
-
 # The program was measured, and it is not what was authorized.
 IDENTITY_CODES = frozenset({Reason.MANIFEST_UNRECORDED, Reason.MANIFEST_MISMATCH, Reason.VERSION_INACTIVE})
 # What the SDK says when no answer came; a proxy's 502 and 504 mean the same.
@@ -111,6 +101,7 @@ class Failure(NamedTuple):
     fix: str
     exit: int
 
+
 # The same codes as the store's own, whichever file is the first that can't be written.
 _FILE_FAILURES = {
     errno.EROFS: ("storage_read_only", "Make the place writable for this user, or choose another."),
@@ -124,13 +115,13 @@ def failure_of(error: DragonsError | OSError) -> Failure:
     if isinstance(error, DragonsError):
         code = exit_of(error)
         return Failure(
-            error.code, error.message, error.fix or _REASON_FIXES.get(error.code) or _USUAL_FIXES[code], code
+            error.code, error.message, remedy_of(error) or _USUAL_FIXES[code], code
         )
     if isinstance(error, FileNotFoundError):
         return Failure("file_missing", f"There is no {error.filename}.", "Check the path.", Exit.NOT_FOUND)
     place = f"{error.filename}: " if error.filename else ""
-    code, fix = _FILE_FAILURES.get(error.errno or 0, ("file_failed", "Check permissions and free space."))
-    return Failure(code, f"{place}{error.strerror or error}.", fix, Exit.STORAGE)
+    name, fix = _FILE_FAILURES.get(error.errno or 0, ("file_failed", "Check permissions and free space."))
+    return Failure(name, f"{place}{error.strerror or error}.", fix, Exit.STORAGE)
 
 
 def exit_of(error: DragonsError) -> Exit:

@@ -133,8 +133,8 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, signed by the root key and by the old one.
 
-    A new operator key gets an API token of its own, which replaces the home's. Issuer and ledger keys are replaced on the control plane's own machine, which takes the new one
-    up without a restart.
+    A new operator key gets an API token of its own, which replaces the home's. Issuer and ledger keys
+    are replaced on the control plane's own machine, which takes the new one up without a restart.
     """
     root = _root(cli, root_key, passphrase_file)
     ttl_ms = parse_duration(ttl) * 1000

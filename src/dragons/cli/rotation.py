@@ -48,7 +48,8 @@ def rotate_operator(cli: Cli, root: LocalSigner, ttl_ms: int) -> tuple[str, str]
     if not retired.exists():
         retired.hardlink_to(current)
     waiting.replace(current)
-    write_secret(cli.people / TOKEN_FILE, token.encode() + b"\n")
+    if token:
+        write_secret(cli.people / TOKEN_FILE, token.encode() + b"\n")
     return old.key_id, new.key_id
 
 
@@ -69,11 +70,14 @@ def rotate_service(cli: Cli, root: LocalSigner, role: KeyRole, ttl_ms: int) -> t
 
 
 def _first_token(cli: Cli, key: LocalSigner, subject: str, roles: Sequence[str]) -> str:
+    """The mightiest token that a key of these roles can have; empty when it can have none."""
     from dragons.sdk.transport import OperatorKey
-    from dragons.wire.identity import TokenRequest
+    from dragons.wire.identity import LABEL_LENGTH_MAX, TokenRequest
 
-    role = next(role for role in _BY_MIGHT if role.value in roles)
-    request = TokenRequest(role=role.value, label=subject)
+    role = next((role for role in _BY_MIGHT if role.value in roles), None)
+    if role is None:
+        return ""
+    request = TokenRequest(role=role.value, label=(subject or role.value)[:LABEL_LENGTH_MAX])
     return cli.guest.issue_token(request, OperatorKey(cli.tenant_id, key)).token
 
 

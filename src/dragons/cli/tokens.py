@@ -65,7 +65,9 @@ def issue(
     ] = None,
     passphrase_file: Annotated[
         Path | None,
-        typer.Option("--passphrase-file", metavar="FILE", help="The key's passphrase; asked for when absent."),
+        typer.Option(
+            "--passphrase-file", metavar="FILE", help="The key's passphrase; asked for when absent."
+        ),
     ] = None,
 ) -> None:
     """Make a token for your operator key, no mightier than that key."""

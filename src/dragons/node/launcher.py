@@ -86,12 +86,12 @@ def _work(launcher: Launcher, core: SessionCore, measured: Measured) -> tuple[En
     instance, store = core.instance, core.instance.place.store
     runtime = Runtime(instance)
     progress = OutputProgress()
+    path = store.path.parent / RUN_FOLDER / f"{instance.instance_id}.json"
     instance.observe = lambda: progress.now(instance.observe_receipts())
     try:
         try:
             runtime.run(core.open_steps())
             runtime.run(instance.beat_steps())
-            path = store.path.parent / RUN_FOLDER / f"{instance.instance_id}.json"
             sweep_attachments(path.parent, launcher.clock.now_ms())
         except BaseException as error:
             _give_up(core, runtime, error)

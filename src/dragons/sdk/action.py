@@ -6,6 +6,7 @@ whose effect happened can always be recorded. Keeps digests of evidence, never t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -114,6 +115,21 @@ def describe(error: BaseException) -> dict[str, str]:
     """Type and message of an exception, for the payload only: messages quote data."""
     text = str(error)[:TEXT_LENGTH_MAX].encode("utf-8", "replace").decode()
     return {"type": type(error).__name__[:NAME_LENGTH_MAX], "message": text}
+
+
+def check_governed(function: Callable[..., object], *, awaited: bool) -> None:
+    """InvalidInputError when the body of `function` would run after its action has ended."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        fix = "Use `session.action(...)` inside of it."
+    elif inspect.iscoroutinefunction(function) and not awaited:
+        fix = "Use a session of `dragons.sdk.aio`."
+    else:
+        return
+    raise InvalidInputError(
+        "function_deferred", "The function's body runs after its call has returned.", fix=fix
+    )
 
 
 def call_arguments(

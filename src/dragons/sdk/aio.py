@@ -19,7 +19,7 @@ from dragons.core.clock import Clock, SystemClock
 from dragons.core.errors import DragonsError
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
-from dragons.sdk.action import Action, call_arguments, return_value
+from dragons.sdk.action import Action, call_arguments, check_governed, return_value
 from dragons.sdk.core import SessionCore
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
@@ -173,6 +173,8 @@ class AsyncSession:
         """A decorator: every call is an action with the call's arguments and its plain return value."""
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            check_governed(function, awaited=True)
+
             @functools.wraps(function)
             async def governed_call(*args: P.args, **kwargs: P.kwargs) -> R:
                 named = call_arguments(function, args, kwargs)

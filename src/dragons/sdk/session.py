@@ -20,7 +20,7 @@ from dragons.core.clock import Clock, SystemClock
 from dragons.core.errors import DragonsError, InvalidInputError
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
-from dragons.sdk.action import Action, call_arguments, return_value
+from dragons.sdk.action import Action, call_arguments, check_governed, return_value
 from dragons.sdk.core import SessionCore
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
@@ -130,10 +130,12 @@ class Session:
         """A decorator: every call is an action with the call's arguments and its plain return value."""
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            check_governed(function, awaited=False)
+
             @functools.wraps(function)
             def governed_call(*args: P.args, **kwargs: P.kwargs) -> R:
                 named = call_arguments(function, args, kwargs)
-                place = resource or function.__qualname__
+                place = resource or getattr(function, "__qualname__", "")
                 with self.action(capability, resource=place, arguments=named) as act:
                     value = function(*args, **kwargs)
                     result = return_value(value)

@@ -123,4 +123,5 @@ class Authorized(Response):
     allowed: bool
     reason: str = ""
     detail: str = ""
+    fix: str = ""
     decision_id: str = ""

@@ -18,13 +18,14 @@ class Claims(Request):
 
 
 class ClaimResult(Response):
-    """Either the receipt or the problem; `late` when the lease had ended before the receipt."""
+    """Either the receipt or the reason against it; `late` when the lease had ended before the receipt."""
 
     claim_id: str = ""
     receipt: Recorded | None = None
     late: bool = False
     code: str = ""
     detail: str = ""
+    fix: str = ""
 
 
 class ClaimResults(Response):

@@ -10,6 +10,8 @@ from dragons.core.statement import Envelope
 from dragons.identity.manifest import Manifest
 from dragons.wire.base import Request, Response
 
+LABEL_LENGTH_MAX = 100
+
 
 class TenantView(Response):
     tenant_id: str
@@ -40,7 +42,7 @@ class TokenRequest(Request):
     """`ttl_seconds` up to a year; `role` is admin, operator, launcher or auditor."""
 
     role: Annotated[str, msgspec.Meta(pattern="^(admin|operator|launcher|auditor)$")]
-    label: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_LENGTH_MAX)]
     ttl_seconds: Annotated[int, msgspec.Meta(ge=60, le=366 * 24 * 3600)] = 90 * 24 * 3600
 
 

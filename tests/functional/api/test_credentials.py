@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import msgspec
 import pytest
 
 from dragons.core.ids import new_nonce
-from dragons.identity.proof import Request, sign_request
-from tests.support.server import Instance, Plane
+from dragons.core.keys import KeyRole, LocalSigner, Signer
+from dragons.core.statement import sign
+from dragons.identity.proof import Request, content_digest, sign_request
+from dragons.identity.records import KEY, Key
+from tests.support.server import DAY_MS, Instance, Plane, Tenant, statement
 
 
 @pytest.fixture
@@ -33,6 +40,83 @@ def test_a_proof_of_one_route_opens_no_other(instance: Instance) -> None:
         assert (reply.status, reply.code) == (401, "proof_invalid")
     reply = instance.send("POST", "/v1/ping", {}, proof={"body": b"other"})
     assert (reply.status, reply.code) == (401, "proof_digest")
+
+
+def test_a_body_altered_after_signing_is_refused(instance: Instance) -> None:
+    """Also with a digest that fits the altered body: the digest itself is signed."""
+    plane = instance.tenant.plane
+    session = instance.open()
+    before = instance.tenant.get("/v1/ledger")["size"]
+    signed, altered = (msgspec.json.encode(instance.claims(session)) for _ in range(2))
+    authorization = f"Bearer {instance.token}"
+    headers = sign_request(
+        Request("POST", "/v1/receipts", "", signed, authorization), instance.signer,
+        now_ms=plane.clock.now_ms(), nonce=new_nonce(),
+    )  # fmt: skip
+    sent = {**headers, "authorization": authorization}
+    reply = plane.send("POST", "/v1/receipts", altered, headers=sent)
+    assert (reply.status, reply.code) == (401, "proof_digest")
+    fitting = {**sent, "content-digest": content_digest(altered)}
+    reply = plane.send("POST", "/v1/receipts", altered, headers=fitting)
+    assert (reply.status, reply.code) == (401, "proof_invalid")
+    assert instance.tenant.get("/v1/ledger")["size"] == before
+    # What was signed is still good: a refusal uses up no nonce.
+    assert plane.send("POST", "/v1/receipts", signed, headers=sent).status == 200
+
+
+def test_expired_tokens_are_refused(plane: Plane) -> None:
+    tenant = plane.tenant()
+    instance = tenant.launch()
+    session = instance.open()
+    done = instance.claims(session)
+    short = tenant.post("/v1/tokens", {"role": "auditor", "label": "short", "ttl_seconds": 60})["token"]
+    plane.clock.advance(901_000)
+    reply = plane.send("GET", "/v1/tenant", token=short)
+    assert (reply.status, reply.code) == (401, "token_expired")
+    for method, path, body in (
+        ("POST", "/v1/ping", {}),
+        ("POST", "/v1/leases/renewals", {}),
+        ("POST", "/v1/decisions", {"session_id": session, "action": "pay:invoice"}),
+    ):
+        reply = instance.send(method, path, body)
+        assert (reply.status, reply.code) == (401, "token_expired"), path
+    # What was done before may still be reported, and is marked.
+    (result,) = instance.post("/v1/receipts", done)["results"]
+    assert result["late"] is True
+
+
+def test_tokens_of_a_rotated_issuer_last_as_long_as_its_key(plane: Plane) -> None:
+    tenant = plane.tenant()
+    before = tenant.launch()
+    old, new = plane.backend.keyring.issuer(tenant.tenant_id), LocalSigner.generate(KeyRole.ISSUER)
+    tenant.post("/v1/keys", rotation(tenant, old, new))
+    plane.backend.keyring.add(tenant.tenant_id, new)
+    after = tenant.launch()
+    assert [one.send("POST", "/v1/ping").status for one in (before, after)] == [200, 200]
+    tenant.post("/v1/keys/revocations", tenant.key_revocation(old.key_id))
+    reply = before.send("POST", "/v1/ping")
+    assert (reply.status, reply.code) == (401, "token_invalid")
+    assert after.send("POST", "/v1/ping").status == 200
+
+
+def rotation(tenant: Tenant, old: Signer, new: LocalSigner) -> dict[str, Any]:
+    """The statement by which `new` follows `old` as the issuer."""
+    body = Key(
+        tenant_id=tenant.tenant_id, key_id=new.key_id, role="issuer", public_key=new.public_key.raw,
+        subject="issuer", roles=[], not_before=tenant.now(-60_000), not_after=tenant.now(DAY_MS),
+        replaces=old.key_id,
+    )  # fmt: skip
+    return statement(sign(KEY, body, tenant.root, old))
+
+
+@pytest.mark.parametrize("claims", [b"", b"{}", b"null", b"[]", b'{"sub":1}', b"\xff"])
+def test_malformed_claims_name_nobody_even_by_the_issuer(instance: Instance, claims: bytes) -> None:
+    issuer = instance.tenant.plane.backend.keyring.issuer(instance.tenant.tenant_id)
+    header = instance.token.split(".")[0]
+    body = f"{header}.{urlsafe_b64encode(claims).rstrip(b'=').decode()}"
+    signature = urlsafe_b64encode(issuer.sign(body.encode())).rstrip(b"=").decode()
+    reply = instance.send("POST", "/v1/ping", token=f"{body}.{signature}")
+    assert (reply.status, reply.code) == (401, "token_invalid")
 
 
 def test_what_is_signed_is_what_was_sent(instance: Instance) -> None:

@@ -217,7 +217,8 @@ def test_an_application_with_an_ungoverned_route_does_not_start(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "route_unknown"),
+        ("POST", "/", 405, "method_unknown"),
+        ("GET", "//", 404, "route_unknown"),
         ("GET", "/v1", 404, "route_unknown"),
         ("GET", "/v1/tenant/", 404, "route_unknown"),
         ("GET", "/docs", 404, "route_unknown"),

@@ -33,7 +33,7 @@ CHOSEN = [
     "invalid-payload_altered.zip",
     "invalid-pack_empty.zip",
 ]
-DAMAGES = 40
+DAMAGES = 30
 
 
 @pytest.fixture(scope="module")

@@ -56,8 +56,7 @@ def receipts(plane: ControlPlane, session_id: str) -> list[ReceiptView]:
 def newest(plane: ControlPlane, kind: str, agent: str) -> list[ReceiptView]:
     """The newest receipts of a kind about an agent."""
     with plane.client() as client:
-        found = client.receipts(limit=100, kind=kind, agent_name=agent, newest=True).receipts
-    return found
+        return client.receipts(limit=100, kind=kind, agent=agent, newest=True).receipts
 
 
 def verify(plane: ControlPlane, session_id: str, folder: Path) -> None:

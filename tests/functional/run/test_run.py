@@ -17,6 +17,7 @@ from tests.functional.plane import ControlPlane, make_agent
 from tests.functional.run.conftest import Launch
 from tests.functional.run.record import closing, outcome_of
 
+
 @pytest.mark.parametrize(("status", "outcome"), [(0, "completed"), (3, "failed")])
 def test_the_end_is_on_the_record(plane: ControlPlane, launch: Launch, status: int, outcome: str) -> None:
     running = launch(f"import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit({status})\n")
@@ -156,7 +157,7 @@ def test_a_program_with_the_sdk_works_under_its_launcher(plane: ControlPlane, la
 
 def test_renewals_are_handed_on_to_the_program(launch: Launch) -> None:
     running = launch(
-        ATTACHED.format(seconds=6), capabilities=["read:payments", "write:ledger"], ttl_seconds=3
+        ATTACHED.format(seconds=10), capabilities=["read:payments", "write:ledger"], ttl_seconds=6
     )
     assert running.wait() == 0, (running.errors, running.result)
     assert running.result["replay"] == "pass"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from dragons.core.clock import SystemClock
-from dragons.sdk import ActionDenied, open_session
+from dragons.sdk import ActionDenied, Session, open_session
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.outbox import drain_outbox
 from tests.functional.plane import ControlPlane
@@ -19,12 +23,13 @@ from tests.functional.sdk.conftest import dock
 from tests.functional.sdk.test_session import claims, receipts
 
 READ = "read:payments"
+SECONDS_MAX = 60
 
 # Works until it is told to stop; writes a line for every action that was carried out, after its end.
 WORKER = """
 import sys, time
 from pathlib import Path
-from dragons.sdk import ActionDenied, open_session
+from dragons.sdk import ActionDenied, Session, open_session
 
 agent, home, ttl, pause, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
 with open_session("work", agent_dir=agent, home=home, ttl_seconds=ttl) as session:
@@ -94,7 +99,7 @@ class Worker:
             self.done.append(int(line.split()[1]))
 
 
-def drained(plane: ControlPlane, seconds: float = 20) -> None:
+def drained(plane: ControlPlane, seconds: float = SECONDS_MAX) -> None:
     """Send what is left until nothing is."""
     until = time.monotonic() + seconds
     with LocalStore(plane.home.store_path(plane.tenant_id)) as store:
@@ -156,6 +161,59 @@ def test_an_agent_killed_between_commit_and_send_loses_nothing(
     assert recorded(own_plane, worker.session_id) == numbers
 
 
+def test_both_killed_and_started_again_nothing_is_lost_or_doubled(
+    own_plane: ControlPlane, tmp_path: Path
+) -> None:
+    agent = dock(own_plane, tmp_path / "agent", "worker", [READ])
+    first = Worker(own_plane, agent, pause=0.001)
+    first.until_done(40)
+    # A server that dies while claims arrive: some are recorded, and the answers are lost.
+    own_plane.kill()
+    first.until_done(60)
+    first.kill()
+    with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
+        assert store.waiting() > 0
+    own_plane.start()
+    # The agent comes back too; it sends what its dead predecessor had acknowledged to itself.
+    second = Worker(own_plane, agent, pause=0.0, count=20)
+    second.rest()
+    drained(own_plane)
+    numbers = recorded(own_plane, first.session_id)
+    assert numbers[: len(first.done)] == first.done
+    assert len(numbers) - len(first.done) in {0, 1}
+    assert recorded(own_plane, second.session_id) == second.done == list(range(20))
+    with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
+        assert not store.refused()
+        drain_outbox(store, SystemClock())
+    assert recorded(own_plane, first.session_id) == numbers
+
+
+def test_what_was_recorded_without_an_answer_is_not_recorded_again(
+    own_plane: ControlPlane, tmp_path: Path
+) -> None:
+    agent = dock(own_plane, tmp_path / "agent", "worker", [READ])
+    worker = Worker(own_plane, agent, pause=0.0)
+    worker.until_done(5)
+    own_plane.pause()
+    worker.until_done(30)
+    worker.kill()
+    path = own_plane.home.store_path(own_plane.tenant_id)
+    before = tmp_path / "before.db"
+    with LocalStore(path) as store, closing(sqlite3.connect(before)) as copy:
+        # As if the process had died right before each answer came.
+        store._db.backup(copy)
+        assert store.waiting() > 0
+    own_plane.resume()
+    drained(own_plane)
+    numbers = recorded(own_plane, worker.session_id)
+    with LocalStore(before) as store:
+        assert store.waiting() > 0
+        drain_outbox(store, SystemClock())
+        assert not store.waiting()
+        assert not store.refused()
+    assert recorded(own_plane, worker.session_id) == numbers
+
+
 def test_without_the_control_plane_actions_are_denied_after_the_bound(
     own_plane: ControlPlane, tmp_path: Path
 ) -> None:
@@ -164,19 +222,12 @@ def test_without_the_control_plane_actions_are_denied_after_the_bound(
         with session.action(READ):
             pass
         own_plane.kill()
-        killed_at, reason, last = time.monotonic(), "", 0.0
-        while time.monotonic() - killed_at < 10:
-            try:
-                with session.action(READ):
-                    last = time.monotonic() - killed_at
-            except ActionDenied as denied:
-                reason = denied.reason
-                break
-            time.sleep(0.05)
-        assert reason == "authority_stale"
-        assert last < 5.5
+        with pytest.raises(ActionDenied) as caught:
+            act_for(session, READ)
+        assert caught.value.reason == "authority_stale"
+        assert "control plane" in caught.value.fix
         own_plane.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + SECONDS_MAX
         while True:
             try:
                 with session.action(READ):
@@ -189,6 +240,14 @@ def test_without_the_control_plane_actions_are_denied_after_the_bound(
     # The first denial at once, its equals counted at the end; in between the work that went on.
     assert outcomes[-2:] == ["completed", "denied"]
     assert outcomes.index("denied") < len(outcomes) - 2
+
+
+def act_for(session: Session, capability: str) -> None:
+    """Act again and again; ActionDenied is what the caller waits for."""
+    until = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < until:
+        with session.action(capability):
+            time.sleep(0.05)
 
 
 def test_work_that_is_reported_after_the_lease_is_late_but_there(
@@ -224,7 +283,7 @@ def test_the_next_session_sends_what_the_last_one_left(own_plane: ControlPlane, 
     worker.kill()
     own_plane.resume()
     with open_session("next", agent_dir=agent, home=own_plane.home.folder):
-        until = time.monotonic() + 10
+        until = time.monotonic() + SECONDS_MAX
         with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
             while store.waiting():
                 assert time.monotonic() < until

@@ -63,14 +63,23 @@ def test_an_operation_is_described_in_full(name: str) -> None:
     named = [p["name"] for p in one.get("parameters", []) if p["in"] == "path"]
     assert named == re.findall(r"{(\w+)}", path)
     assert ("requestBody" in one) == (method == "post")
-    assert "200" in one["responses"]
+    assert one["tags"] == [name.partition(".")[0]]
+    assert one["tags"][0] in {tag["name"] for tag in DOCUMENT["tags"]}
+    assert all(content["schema"] for content in one["responses"]["200"]["content"].values())
+    for status in set(one["responses"]) - {"200"}:
+        assert one["responses"][status] == {"$ref": f"#/components/responses/{status}"}
+    assert {"422", "500", "503"} <= set(one["responses"])
     if Role.ANYONE in ACCESS[name]:
         assert one["security"] == []
     else:
         assert {"401", "403", "429"} <= set(one["responses"])
         assert all(way for way in one["security"])
         assert any("workloadToken" in way for way in one["security"]) == (Role.INSTANCE in ACCESS[name])
-        assert all("proof" in way for way in one["security"] if "workloadToken" in way)
+        assert any("operatorKey" in way for way in one["security"]) == (Role.KEYHOLDER in ACCESS[name])
+        assert all("proof" in way for way in one["security"] if {"workloadToken", "operatorKey"} & set(way))
+        assert {scheme for way in one["security"] for scheme in way} <= set(
+            DOCUMENT["components"]["securitySchemes"]
+        )
 
 
 def test_a_launch_is_described_with_both_credentials() -> None:

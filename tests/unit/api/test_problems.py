@@ -15,6 +15,7 @@ from dragons.api.problems import (
 )
 from dragons.core import errors
 from dragons.wire.base import Problem
+from dragons.wire.remedies import REMEDIES
 
 KINDS = [
     (errors.InvalidInputError, 422),
@@ -26,6 +27,11 @@ KINDS = [
     (LimitError, 429),
     (TooLargeError, 413),
 ]
+
+
+def test_an_error_without_a_remedy_gets_the_usual_one() -> None:
+    assert problem_of(errors.NotFoundError("receipt_missing", "m")).fix == REMEDIES["receipt_missing"]
+    assert problem_of(errors.NotFoundError("receipt_missing", "m", fix="Do this.")).fix == "Do this."
 
 
 @pytest.mark.parametrize(("kind", "status"), KINDS)

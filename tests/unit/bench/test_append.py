@@ -13,3 +13,4 @@ def test_receipts_are_measured_beside_their_signatures() -> None:
     assert 1 <= details["group, largest"].value <= TINY.appenders
     assert details["one receipt"].value == 1e6 / line.ours.median
     assert details["decide, seal and sign the receipt"].value > 0
+    assert details["processor time"].value > 0

@@ -33,8 +33,8 @@ def test_requests_are_complete_and_never_the_same(tmp_path: Path) -> None:
 
 def test_every_answer_counts(tmp_path: Path) -> None:
     client, home = client_of(tmp_path)
-    with serving(home) as (host, port):
-        done = run(send(Clients(host, port, [client]), Order(RECEIPTS, 3)))
+    with serving(home) as server:
+        done = run(send(Clients(server.host, server.port, [client]), Order(RECEIPTS, 3)))
     assert done.count == 3
     assert 0 < done.p50_ms <= done.p99_ms <= done.seconds * 1e3
 
@@ -42,8 +42,8 @@ def test_every_answer_counts(tmp_path: Path) -> None:
 def test_a_refusal_is_an_error_not_a_figure(tmp_path: Path) -> None:
     client, home = client_of(tmp_path)
     stranger = msgspec.structs.replace(client, token="nonsense")
-    with serving(home) as (host, port), pytest.raises(ValueError, match=r"HTTP/1\.1 401"):
-        run(send(Clients(host, port, [stranger]), Order(PING, 1)))
+    with serving(home) as server, pytest.raises(ValueError, match=r"HTTP/1\.1 401"):
+        run(send(Clients(server.host, server.port, [stranger]), Order(PING, 1)))
 
 
 def test_a_server_that_hangs_up_is_an_error(tmp_path: Path) -> None:

@@ -11,3 +11,4 @@ def test_receipts_are_measured_beside_pings_of_the_same_server() -> None:
     assert "/v1/ping" in line.against
     details = {detail.name: detail.value for detail in found.details}
     assert 0 < details["/v1/receipts, median"] <= details["/v1/receipts, 99 %"]
+    assert "/v1/receipts, processor time" in details

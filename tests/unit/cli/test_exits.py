@@ -65,10 +65,20 @@ def test_a_missing_file_is_not_found() -> None:
     assert "a.yaml" in failure.message
 
 
-def test_a_full_disk_is_storage() -> None:
-    failure = failure_of(OSError(errno.ENOSPC, "No space left on device", "x"))
-    assert failure.exit == Exit.STORAGE
-    assert "No space left" in failure.message
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.ENOSPC, "storage_full", "Free space"),
+        (errno.EDQUOT, "storage_full", "quota"),
+        (errno.EROFS, "storage_read_only", "writable"),
+        (errno.EACCES, "file_failed", "permissions"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_storage(number: int, code: str, words: str) -> None:
+    failure = failure_of(OSError(number, "It failed", "x"))
+    assert (failure.exit, failure.code) == (Exit.STORAGE, code)
+    assert failure.message == "x: It failed."
+    assert words in failure.fix
 
 
 def test_an_error_is_two_lines_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

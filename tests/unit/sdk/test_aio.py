@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dragons.core.errors import ForbiddenError
+from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import aio
 from dragons.sdk.aio import AsyncSession, open_session, working
@@ -113,6 +113,19 @@ def test_a_governed_function_and_a_child(plane: Plane, instance: Instance) -> No
     assert plane.sessions[1].parent_session_id == plane.sessions[0].session_id
 
 
+def test_a_generator_is_not_governed_by_its_call(instance: Instance) -> None:
+    async def one_by_one() -> AsyncIterator[int]:
+        yield 1
+
+    async def work() -> None:
+        async with session_of(instance) as session:
+            with pytest.raises(InvalidInputError) as caught:
+                session.governed(READ)(one_by_one)  # type: ignore[arg-type]
+            assert caught.value.code == "function_deferred"
+
+    asyncio.run(work())
+
+
 def test_what_waits_at_the_end_stays(plane: Plane, instance: Instance, store: LocalStore) -> None:
     async def work() -> None:
         async with session_of(instance):
@@ -166,7 +179,9 @@ def test_open_session_closes_its_store(
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("ending", [sys.exit, lambda: None])
-def test_a_forked_child_has_no_part_in_it(plane: Plane, instance: Instance, ending: Callable[[], None]) -> None:
+def test_a_forked_child_has_no_part_in_it(
+    plane: Plane, instance: Instance, ending: Callable[[], None]
+) -> None:
     parent, pid, before = os.getpid(), -1, -1
 
     async def work() -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,7 +113,25 @@ def test_a_governed_function(plane: Plane, instance: Instance) -> None:
 
         with pytest.raises(ActionDenied):
             other()
-    assert [claim.action for claim in plane.claims] == [WRITE, "write:other"]
+        assert session.governed(WRITE)(functools.partial(len))("abc") == 3
+    assert [claim.action for claim in plane.claims] == [WRITE, "write:other", WRITE]
+
+
+def test_a_function_whose_body_runs_later_is_not_governed_by_its_call(instance: Instance) -> None:
+    async def later() -> None: ...
+
+    def one_by_one() -> Iterator[int]:
+        yield 1
+
+    async def both() -> AsyncIterator[int]:
+        yield 1
+
+    with session_of(instance) as session:
+        for function in (later, one_by_one, both, functools.partial(later)):
+            with pytest.raises(InvalidInputError) as caught:
+                session.governed(READ)(function)
+            assert caught.value.code == "function_deferred"
+            assert caught.value.fix
 
 
 def test_a_child_works_under_its_own_lease(plane: Plane, instance: Instance) -> None:
@@ -158,7 +177,9 @@ def refuses_a_fork(session: Session) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("ending", [sys.exit, lambda: None])
-def test_a_forked_child_has_no_part_in_it(plane: Plane, instance: Instance, ending: Callable[[], None]) -> None:
+def test_a_forked_child_has_no_part_in_it(
+    plane: Plane, instance: Instance, ending: Callable[[], None]
+) -> None:
     parent, before = os.getpid(), -1
     try:
         with session_of(instance) as session, session.action(READ):

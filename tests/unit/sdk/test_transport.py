@@ -20,6 +20,7 @@ from dragons.sdk.transport import (
     ApiToken,
     AsyncTransport,
     Call,
+    OperatorKey,
     Possession,
     Retries,
     Timeouts,
@@ -242,6 +243,20 @@ def test_no_credential_goes_through_a_proxy_to_this_machine(
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with Transport(server.url, ApiToken("t"), clock=clock, retries=FAST) as transport:
         assert transport.send(calls.tenant()).name == "n"
+
+
+def test_an_operator_key_proves_itself_without_a_token(server: Server, clock: ManualClock) -> None:
+    signer = LocalSigner.generate(KeyRole.OPERATOR)
+    with Transport(server.url, None, clock=clock) as transport:
+        transport.send(calls.tenant(), OperatorKey("tnt_1", signer))
+    method, path, body, headers = server.seen[0]
+    assert headers["authorization"] == f"OperatorKey tnt_1.{signer.key_id}"
+    parsed = parse_input(headers["signature-input"])
+    assert parsed.key_id == signer.key_id
+    request = Request(method, path, "", body, headers["authorization"])
+    proof = (headers["content-digest"], headers["signature"])
+    verify_request(request, proof, parsed, signer.public_key, now_ms=clock.now_ms())
+    assert repr(OperatorKey("tnt_1", signer)) == f"OperatorKey({signer.key_id})"
 
 
 def test_secrets_are_not_shown() -> None:

@@ -189,15 +189,13 @@ def prepare(connection: Connection) -> None:
 
 
 def _check_whole(connection: Connection, found: set[str]) -> None:
-    # All tables are made in one transaction. One that is missing was lost, and an empty one in its place
-    # would let a second history begin.
-    missing = sorted(set(metadata.tables) - found)
-    if missing:
-        raise StorageError(
-            "storage_damaged",
-            f"The database has lost its table {', '.join(missing)}.",
-            fix="Restore the database from a backup.",
-        )
+    # All is made in one transaction. A table that is missing was lost, and an empty one in its place would
+    # let a second history begin; a lost index no longer keeps a claim from being appended twice.
+    if missing := set(metadata.tables) - found:
+        raise _lost("table", missing)
+    present = {one["name"] for found in inspect(connection).get_multi_indexes().values() for one in found}
+    if missing := {str(one.name) for table in metadata.tables.values() for one in table.indexes} - present:
+        raise _lost("index", missing)
     version = connection.execute(select(func.max(versions.c.version))).scalar()
     if version != SCHEMA_VERSION:
         raise StorageError(
@@ -205,3 +203,11 @@ def _check_whole(connection: Connection, found: set[str]) -> None:
             f"The database has schema version {version}; this program needs {SCHEMA_VERSION}.",
             fix="Use the release of Dragons that wrote it, or export and start anew.",
         )
+
+
+def _lost(what: str, missing: set[str]) -> StorageError:
+    return StorageError(
+        "storage_damaged",
+        f"The database has lost its {what} {', '.join(sorted(missing))}.",
+        fix="Restore the database from a backup.",
+    )

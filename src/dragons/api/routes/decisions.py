@@ -6,6 +6,7 @@ from dragons.api.operation import Call, Operation
 from dragons.control.authorize import authorize_action
 from dragons.control.denials import Refused
 from dragons.wire.authority import Authorize, Authorized
+from dragons.wire.remedies import REMEDIES
 
 
 async def authorize(call: Call[Authorize]) -> Authorized:
@@ -16,7 +17,8 @@ async def authorize(call: Call[Authorize]) -> Authorized:
         lambda tx: authorize_action(tx, issuer, call.caller, wanted.session_id, wanted.action)
     )
     if isinstance(outcome, Refused):
-        return Authorized(allowed=False, reason=outcome.reason.value, detail=outcome.detail)
+        reason = outcome.reason.value
+        return Authorized(allowed=False, reason=reason, detail=outcome.detail, fix=REMEDIES[reason])
     return Authorized(allowed=True, decision_id=outcome.decision_id)
 
 

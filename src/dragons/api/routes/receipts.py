@@ -16,6 +16,7 @@ from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import Envelope
 from dragons.wire.base import Empty
 from dragons.wire.evidence import ClaimResult, ClaimResults, Claims, ReceiptDetail, Receipts
+from dragons.wire.remedies import REMEDIES, remedy_of
 
 
 async def append(call: Call[Claims]) -> ClaimResults:
@@ -32,7 +33,7 @@ def _check_one(caller: Caller, claim: Envelope, key: PublicKey) -> CheckedClaim 
     try:
         return check_claim(caller, claim, key)
     except DragonsError as error:
-        return ClaimResult(code=error.code, detail=error.message)
+        return _refused(error)
 
 
 def _append_one(
@@ -46,10 +47,15 @@ def _append_one(
         raise
     except DragonsError as error:
         # The use case checks everything before it writes anything: the others are not touched.
-        return ClaimResult(code=error.code, detail=error.message)
+        return _refused(error)
     if isinstance(outcome, Refused):
-        return ClaimResult(code=outcome.reason.value, detail=outcome.detail)
+        reason = outcome.reason.value
+        return ClaimResult(code=reason, detail=outcome.detail, fix=REMEDIES[reason])
     return ClaimResult(claim_id=outcome.claim_id, receipt=recorded(outcome.appended), late=outcome.late)
+
+
+def _refused(error: DragonsError) -> ClaimResult:
+    return ClaimResult(code=error.code, detail=error.message, fix=remedy_of(error))
 
 
 async def list_receipts(call: Call[ReceiptQuery]) -> Receipts:

@@ -267,6 +267,7 @@ async function begin() {
   showPin("");
   const able = await tryBrowser();
   if (!able.sha256) throw new Refused("webcrypto_missing", "This browser gives this page no WebCrypto, so nothing can be verified here. Use `dragons verify`");
+  if (!able.inflate) throw new Refused("decompression_missing", "This browser can’t decompress the pack, so nothing can be verified here. Use `dragons verify`");
   if (!able.ed25519) {
     at("pin-form").prepend(el("p", { class: "notice", id: "no-ed25519" }, "This browser can’t check Ed25519 signatures. Hashes are checked; who signed is not."));
   }

@@ -58,14 +58,14 @@ export function showQuestions(report) {
 function questionRow(question, { status, fault: found, facts }, receipts) {
   // A fault may lie behind the last receipt: there is nothing to go to then.
   const leads = found && found.index !== null && found.index < receipts;
-  const place = found && (leads
+  const place = status === "fail" && (leads
     ? el("button", { class: "link place", type: "button", data: { go: found.index } }, placeText(found.index, found.seq))
     : el("span", { class: "place" }, found.index === receipts ? "after the last receipt" : placeText(found.index, found.seq)));
   return el("li", { class: status, data: { question } },
     sign(status),
     el("div", { class: "asked-what" }, el("b", {}, capital(question)), el("span", {}, QUESTION_TEXT[question])),
     el("span", { class: `chip status ${status}` }, STATUS_TEXT[status]),
-    el("div", { class: "finding" }, found ? [place, " ", code(found.code), el("span", {}, found.detail)] : null,
+    el("div", { class: "finding" }, found ? [place || "", " ", code(found.code), el("span", {}, found.detail)] : null,
       el("span", { class: "hint" }, factsText(facts)))); // prettier-ignore
 }
 

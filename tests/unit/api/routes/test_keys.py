@@ -45,4 +45,4 @@ def test_a_token_dies_with_its_operators_key(plane: Plane) -> None:
     tenant.post("/v1/keys/revocations", tenant.key_revocation(tenant.operator.key_id))
     for one in tenant.tokens.values():
         reply = plane.send("GET", "/v1/tenant", token=one)
-        assert (reply.status, reply.code) == (401, "token_invalid")
+        assert (reply.status, reply.code) == (401, "token_key_ended")
