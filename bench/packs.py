@@ -11,6 +11,7 @@ from multiprocessing import get_context
 
 from bench import verify
 from bench.figures import Detail, Found, Line, compare, spread
+from bench.processes import end_with_parent
 from bench.sizes import Sizes
 
 TARGET = 0.8
@@ -49,5 +50,5 @@ def measure(sizes: Sizes) -> Found:
 
 
 def _apart(receipts: int, *, payloads: bool, rounds: int) -> verify.Verified:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as one:
         return one.submit(verify.measure, receipts, payloads=payloads, rounds=rounds).result()

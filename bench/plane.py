@@ -21,6 +21,7 @@ from dragons.authority.lease import LEASE, Lease
 from dragons.compose import OPERATOR_FILE, ROOT_FILE, build_keyring, create_home
 from dragons.control.append import ClaimReceipt, append_claim, check_claim
 from dragons.control.caller import Caller
+from dragons.control.ports import Store
 from dragons.core.clock import Clock, SystemClock
 from dragons.core.keys import KeyRole, LocalSigner, Signer
 from dragons.core.statement import Envelope
@@ -50,7 +51,7 @@ class Plane(NamedTuple):
 
     settings: Settings
     tenant_id: str
-    store: SqlStore
+    store: Store
     clock: Clock
     issuer: Signer
     workers: Sequence[Worker]

@@ -15,6 +15,7 @@ import msgspec
 
 from bench.figures import Found
 from bench.machine import Machine
+from bench.processes import end_with_parent
 from bench.sizes import Sizes
 
 # Name → (module with `measure`, what it answers). The order is that of the report.
@@ -56,7 +57,7 @@ def run_all(names: Iterable[str], sizes: Sizes, say: Callable[[str], None]) -> d
 
 def apart(module: str, sizes: Sizes) -> Found:
     """What `module` measures, in a new process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=end_with_parent) as one:
         try:
             return one.submit(_measure, module, sizes).result()
         except Exception as error:  # noqa: BLE001 - half an hour of other figures is worth keeping

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import psutil  # type: ignore[import-untyped]
 
 from bench.figures import Pair, paired
+from bench.processes import end_with_parent
 from dragons.audit.pack import FORMAT, Contents, Head, open_pack, write_pack
 from dragons.audit.select import PackLines, Placed, pack_statement
 from dragons.audit.verify import verify_file
@@ -97,7 +98,7 @@ def _head(book: Any, lines: PackLines, *, redacted: bool) -> Head:  # noqa: ANN4
 def raw(count: int, workers: int) -> float:
     """Seconds in which `workers` processes verify `count` Ed25519 signatures of a receipt's size."""
     each = count // workers
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(workers, get_context("forkserver"), end_with_parent) as pool:
         list(pool.map(_verify, [64] * workers))
         began = time.perf_counter()
         list(pool.map(_verify, [each] * workers))

@@ -17,7 +17,6 @@ from tests.support.appending import append, appender, assert_chained, settle, wr
 from tests.support.expect import fails
 from tests.support.plane import WAIT_SECONDS, Plane, Tenancy
 
-
 SESSION = new_id(ids.SESSION, 1)
 
 

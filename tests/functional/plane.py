@@ -24,8 +24,10 @@ from dragons.sdk.operator import Operator
 from dragons.sdk.transport import Retries
 
 CREATE = "from dragons.compose import create_home; from dragons.settings import load_settings; create_home(load_settings(), 'Acme', 'ada')"
-SERVE = "from dragons.compose import serve; from dragons.settings import load_settings; serve(load_settings())"
-START_SECONDS = 30
+SERVE = (
+    "from dragons.compose import serve; from dragons.settings import load_settings; serve(load_settings())"
+)
+START_SECONDS = 120
 CATALOGUE = {
     "read:payments": (Risk.LOW, True),
     "write:ledger": (Risk.MEDIUM, True),
@@ -114,18 +116,18 @@ class ControlPlane:
             self.operator(client).publish_catalogue(entries)
 
     def _run(self, program: str) -> None:
-        subprocess.run([sys.executable, "-c", program], env=self.environment(), check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", program], env=self.environment(), check=True, timeout=START_SECONDS
+        )
 
     def _end(self, number: int) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(number)
-            process.wait(30)
+            process.wait(START_SECONDS)
 
 
-def make_agent(
-    folder: Path, name: str, capabilities: list[str], code: str = "print('hello')\n"
-) -> Path:
+def make_agent(folder: Path, name: str, capabilities: list[str], code: str = "print('hello')\n") -> Path:
     """A folder with an agent in it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "agent.py").write_text(code)

@@ -1,6 +1,6 @@
 """Schemathesis against the document that the API gives of itself: no 5xx, and no answer it does not describe.
 
-Requests are made from the document alone, by an admin and by an instance that proves possession.
+Requests are made from the document alone, by an admin, by an operator and by an instance that proves possession.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ from dragons.identity.proof import Request, sign_request
 from tests.support.requests import World
 
 EXAMPLES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
+
+
+def names_a_remedy(ctx: Any, response: Any, case: Any) -> None:
+    """Every refusal says what happened, by which code, and what helps."""
+    if response.status_code >= 400:
+        problem = response.json()
+        assert problem["status"] == response.status_code
+        assert all(problem[name] for name in ("code", "detail", "fix", "title")), problem
+
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -39,6 +49,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
     negative_data_rejection,
+    names_a_remedy,
 ]
 # They end what the other cases need, or never end themselves.
 APART = {"leases.release", "events.feed"}
@@ -48,9 +59,16 @@ schema = schemathesis.openapi.from_dict(document)
 # Credentials are added to what was generated; without them every route is closed, as another test shows.
 schema.config.generation.update(with_security_parameters=False)
 everything = schema.exclude(operation_id=sorted(APART))
-for_instances = schema.include(
-    func=lambda ctx: Role.INSTANCE.value in ctx.operation.definition.raw["x-dragons-roles"]
-).exclude(operation_id=sorted(APART))
+
+
+def open_to(role: Role) -> Any:
+    """The operations that `role` may call."""
+    return schema.include(
+        func=lambda ctx: role.value in ctx.operation.definition.raw["x-dragons-roles"]
+    ).exclude(operation_id=sorted(APART))
+
+
+for_operators, for_instances = open_to(Role.OPERATOR), open_to(Role.INSTANCE)
 TEMPLATES = [
     re.compile(re.sub(r"{\w+}", "[^/{}]+", operation.path))
     for operation in OPERATIONS
@@ -110,6 +128,12 @@ def check(case: Any, world: World, auth: Bearer) -> None:
 @bounded
 def test_an_admins_requests(case: Any, world: World) -> None:
     check(case, world, Bearer(world.tenant.tokens["admin"]))
+
+
+@for_operators.parametrize()
+@bounded
+def test_an_operators_requests(case: Any, world: World) -> None:
+    check(case, world, Bearer(world.tenant.tokens["operator"]))
 
 
 @for_instances.parametrize()

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # The sandbox needs rights that a test in a container lacks; the only pages opened are the project's own.
 ARGUMENTS = ["--no-sandbox"]
-READY_MS = 20_000
+READY_MS = 60_000
 
 
 @contextmanager

@@ -70,3 +70,14 @@ def _contents(path: Path) -> dict[str, bytes] | None:
             return {n: archive.read(n) for n in archive.namelist() if n.endswith((".json", ".jsonl"))}
     except Exception as error:  # noqa: BLE001 - any fault of a damaged archive
         pytest.fail(f"a damaged file passed: {error}")
+
+
+@pytest.mark.parametrize(("length", "code"), [(4_000_000, "malformed"), (4_000_001, "damaged")])
+def test_a_line_has_a_limit(judge: Callable[..., Report], length: int, code: str) -> None:
+    """To the byte, wherever the reader's buffers end: another verifier refuses the same line."""
+    short = story.short(cycles=1)
+    parts = packs.export(short.book)
+    report = judge(parts.with_lines([*parts.lines[:6], b"x" * length, *parts.lines[6:]]), pin=short.book.pin)
+    fault = report.verdicts[Question.INTEGRITY].fault
+    assert fault is not None
+    assert (fault.code, fault.index) == (code, 6)

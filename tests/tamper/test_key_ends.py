@@ -343,3 +343,13 @@ def test_a_damaged_pack_with_a_compromised_key_is_a_verdict(judge: Judge) -> Non
     report = judge(spoiled, pin=book.pin)
     assert found(report, Question.INTEGRITY) == ("damaged", 12)
     assert found(report, SIGNER) == ("key_compromised", 9)
+
+
+def test_what_a_revoked_operator_tried_is_no_use_of_the_key(told: Story, judge: Judge) -> None:
+    """It was refused, so the compromise that is told later has nothing to spoil."""
+    book = told.book
+    work.revoke(book, Target.OPERATOR, guest(told).key_id)
+    since = book.time(1)
+    story.publish(book, 2, signer=guest(told))
+    book.revoke_key(guest(told).key_id, compromised_since=since)
+    assert verdict(judge, told, SIGNER) == ("statement_signer", 13)

@@ -38,13 +38,12 @@ class Governance:
         """
         if signer is KeyRole.ROOT:
             return self._by_root(envelope, header)
-        entry = self.trust.signer(envelope, signer, header.issued_at)
+        entry = self._revoked_signer(envelope, signer) or self.trust.signer(
+            envelope, signer, header.issued_at
+        )
         if isinstance(entry, str):
             return Question.SIGNER, "statement_signer", entry
         key_id = envelope.signatures[0].keyid
-        # An operator may be revoked by another one while the key itself still holds.
-        if self.mandate.is_revoked(Target.OPERATOR, key_id):
-            return Question.SIGNER, "statement_signer", f"{key_id} was revoked before"
         if not is_signed_by(envelope, key_id, entry.key):
             return Question.SIGNER, "signature_invalid", "the statement's signature does not hold"
         wrong = self._authority(self._take_effect(body, envelope, header))
@@ -71,6 +70,13 @@ class Governance:
             if body.instance_id != lease.body.instance_id:
                 return Question.AUTHORITY, "instance_mismatch", "the release names another instance"
             lease.released_at = lease.released_at or header.issued_at
+        return None
+
+    def _revoked_signer(self, envelope: Envelope, role: KeyRole) -> str | None:
+        # An operator may be revoked by another one while the key itself still holds.
+        for signature in envelope.signatures if role is KeyRole.OPERATOR else ():
+            if self.mandate.is_revoked(Target.OPERATOR, signature.keyid):
+                return f"{signature.keyid} was revoked before"
         return None
 
     def _by_root(self, envelope: Envelope, header: Header) -> Wrong | None:

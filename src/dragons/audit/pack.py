@@ -182,9 +182,10 @@ class PackReader:
             while chunk := file.read(_CHUNK_BYTES):
                 lines = (rest + chunk).split(b"\n")
                 rest = lines.pop()
-                yield from lines
-                if len(rest) > LINE_BYTES_MAX:
+                # Only what began before this chunk can be too long.
+                if len(lines[0] if lines else rest) > LINE_BYTES_MAX:
                     raise InvalidInputError("pack_too_large", f"{name} has a line that is too long.")
+                yield from lines
         if rest:
             raise InvalidInputError("pack_truncated", f"{name} ends within a line.")
 

@@ -42,8 +42,9 @@ _COMPRESS_LEVEL = 1
 
 # What judges a pack, lowest first, then what shows it.
 VERIFIER = (
-    "bytes", "keys", "documents", "envelope", "merkle", "note", "verdicts", "zip", "pack", "selection", "sessions",
-    "redaction", "trust", "leases", "mandate", "origins", "claims", "governance", "copies", "closing", "verify",
+    "bytes", "inflate", "keys", "documents", "envelope", "merkle", "note", "verdicts", "zip", "pack", "selection",
+    "sessions", "redaction", "trust", "leases", "mandate", "origins", "claims", "governance", "copies", "closing",
+    "verify",
 )  # fmt: skip
 MODULES = (*VERIFIER, "dom", "words", "story", "flip", "timeline", "detail", "evidence", "summary", "main")
 

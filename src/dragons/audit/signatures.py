@@ -6,13 +6,13 @@ drops a task: a worker that dies makes the whole check fail.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from fcntl import F_SETPIPE_SZ, fcntl
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from multiprocessing import get_context
@@ -102,8 +102,9 @@ class _Worker:
         context.set_forkserver_preload([__name__])
         batches, self._batches = context.Pipe(duplex=False)
         self._answers, answers = context.Pipe(duplex=False)
-        with suppress(OSError):  # a limit of the system; a smaller pipe is only slower
-            fcntl(self._batches.fileno(), F_SETPIPE_SZ, PIPE_BYTES)
+        # Only Linux has this, up to a limit of the system; a smaller pipe is only slower.
+        with suppress(OSError, AttributeError):
+            fcntl.fcntl(self._batches.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._process = context.Process(target=serve, args=(batches, answers), daemon=True)
         self._process.start()
         batches.close()

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from dragons.authority.revocation import REVOCATION, Revocation, Target, entry
 from dragons.control.genesis import first_ledger_key
 from dragons.control.keys import key_row
 from dragons.control.ports import Reader
+from dragons.control.records import record_of
 from dragons.control.rows import KeyRow, ReceiptRow
 from dragons.core.canonical import decode
 from dragons.core.clock import parse_time
@@ -21,21 +24,33 @@ from dragons.core.errors import DragonsError
 from dragons.core.statement import payload_type
 from dragons.core.vocabulary import Kind
 from dragons.evidence.receipt import Header
-from dragons.identity.records import KEY, KEY_REVOCATION, TENANT, Key, KeyRevocation, Tenant
-
-_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION = (
-    payload_type(kind) for kind in (TENANT, KEY, KEY_REVOCATION, REVOCATION)
+from dragons.identity.records import (
+    KEY,
+    KEY_REVOCATION,
+    REGISTRATION,
+    TENANT,
+    Key,
+    KeyRevocation,
+    Registration,
+    Tenant,
+    version_name,
 )
+
+_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _REGISTRATION = (
+    payload_type(kind) for kind in (TENANT, KEY, KEY_REVOCATION, REVOCATION, REGISTRATION)
+)
+_GIVES_OR_ENDS = {_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _REGISTRATION}
 
 
 @dataclass(slots=True)
 class Derived:
-    """What the receipts noted so far say should be in the store."""
+    """What the receipts noted so far say should be in the store; `versions` are entries with signer and time."""
 
     keys: dict[str, KeyRow] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
     instances: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
+    versions: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def note(self, row: ReceiptRow, header: Header) -> None:
         """Take in a receipt whose header was decoded; a statement that can't be is somebody else's finding."""
@@ -43,10 +58,10 @@ class Derived:
             self.instances.add(header.instance_id)
         elif header.kind is Kind.SESSION_OPENED and isinstance(header.session_id, str):
             self.sessions.add(header.session_id)
-        elif row.statement_type in {_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION}:
+        elif row.statement_type in _GIVES_OR_ENDS:
             try:
                 self._note_statement(row)
-            except DragonsError:
+            except (DragonsError, msgspec.DecodeError):
                 return
 
     def _note_statement(self, row: ReceiptRow) -> None:
@@ -59,9 +74,16 @@ class Derived:
         elif row.statement_type == _REVOCATION:
             revocation = decode(Revocation, row.statement)
             self.revoked[entry(revocation.kind, revocation.target)] = row.seq
+        elif row.statement_type == _REGISTRATION:
+            made = decode(Registration, row.statement)
+            name = entry(Target.VERSION, version_name(made.manifest.agent, made.version))
+            self.versions[name] = (record_of(row).statement.signatures[0].keyid, row.issued_ms)
         else:
             end = decode(KeyRevocation, row.statement)
             self.revoked[entry(Target.OPERATOR, end.key_id)] = row.seq
+            for name, (signer, issued_ms) in self.versions.items():
+                if signer == end.key_id and issued_ms >= parse_time(end.compromised_since):
+                    self.revoked.setdefault(name, row.seq)
             if end.key_id in self.keys:
                 self.keys[end.key_id] = replace(
                     self.keys[end.key_id],

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from dragons.core.errors import InvalidInputError
 from dragons.identity.measure import DESCRIPTION_FILE
 
+# Of a word in a message.
+SHOWN_LENGTH_MAX = 200
 _DESCRIBE = f"Describe the folder with {DESCRIPTION_FILE}, whose entrypoint may start it so, and use --dir."
 
 
@@ -51,10 +53,11 @@ def program_place(command: Sequence[str]) -> int | None:
     if isinstance(place, str):
         _refuse_hidden(command[0], place, grammar)
         return None
-    if not Path(command[place]).is_file():
-        what = "is a folder" if Path(command[place]).is_dir() else "is not there"
+    if not is_file(Path(command[place])):
         raise InvalidInputError(
-            "program_missing", f"{command[place]} {what}.", fix=f"Name a file. {_DESCRIBE}"
+            "program_missing",
+            f"{command[place][:SHOWN_LENGTH_MAX]} is no file.",
+            fix=f"Name one. {_DESCRIBE}",
         )
     return place
 
@@ -92,7 +95,15 @@ def own_file(command: Sequence[str]) -> Path:
 
 def named_files(command: Sequence[str]) -> list[Path]:
     """The files that the words after the first name."""
-    return [Path(word).resolve() for word in command[1:] if Path(word).is_file()]
+    return [Path(word).resolve() for word in command[1:] if is_file(Path(word))]
+
+
+def is_file(path: Path) -> bool:
+    """As `Path.is_file`, also for words that are too long to be the name of one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _grammar(word: str) -> _Grammar | None:

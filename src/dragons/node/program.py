@@ -18,6 +18,8 @@ from dragons.core.errors import InvalidInputError
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import DESCRIPTION_FILE, load_description, measure_directory, measure_program
 from dragons.node.command import (
+    SHOWN_LENGTH_MAX,
+    is_file,
     is_interpreter,
     named_files,
     own_file,
@@ -95,7 +97,7 @@ def _measure_folder(options: RunOptions, folder: Path) -> Measured:
         return Measured(manifest, (command[0], *entrypoint[1:], *command[input_at:]), folder)
     raise InvalidInputError(
         "program_unmeasured",
-        f"{' '.join(command)} starts nothing that is measured in {folder}.",
+        f"{' '.join(command)[:SHOWN_LENGTH_MAX]} starts nothing that is measured in {folder}.",
         fix=f"Run a file of the folder, correct entrypoint or exclude in {DESCRIPTION_FILE}, or leave out --dir.",
     )
 
@@ -106,7 +108,7 @@ def _check_entrypoint(entrypoint: Sequence[str], folder: Path, files: Mapping[Pa
     # Behind a script lies its input; of other programs it is not known what is.
     for at, word in enumerate(entrypoint[: None if script is None else script + 1]):
         path = (folder / word).resolve()
-        outside = path.is_file() and path not in files and (at or ("/" in word and word[0] != "/"))
+        outside = is_file(path) and path not in files and (at or ("/" in word and word[0] != "/"))
         if outside or (at == script and path.is_dir() and not path.is_relative_to(folder.resolve())):
             raise InvalidInputError(
                 "program_unmeasured",
@@ -127,9 +129,9 @@ def _after_entrypoint(command: Sequence[str], entrypoint: Sequence[str], folder:
         return 0
     names_files = False
     for at, (word, given) in enumerate(zip(entrypoint, command, strict=False)):
-        if (folder / word).is_file() and (at or "/" in word):
+        if is_file(folder / word) and (at or "/" in word):
             names_files = True
-            same = Path(given).is_file() and Path(given).resolve() == (folder / word).resolve()
+            same = is_file(Path(given)) and Path(given).resolve() == (folder / word).resolve()
         else:
             same = given == word if at else Path(given).name == Path(word).name
         if not same:

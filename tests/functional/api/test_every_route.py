@@ -6,6 +6,7 @@ Made from the application's own routes, so that none can be forgotten.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,24 @@ def test_every_role_that_may_is_let_in(world: World, name: str) -> None:
     for role in allowed(name):
         reply = world.send(name, "admin" if role == "anyone" else role, REQUESTS[name](world))
         assert reply.status == 200, (role, reply.content)
+
+
+@pytest.mark.parametrize("role", allowed("events.feed"))
+def test_every_role_that_may_follow_the_feed_is_let_in(plane: Plane, world: World, role: str) -> None:
+    headers = {"authorization": f"Bearer {world.tenant.tokens[role]}"}
+    with plane.http.stream("GET", f"{plane.url}/v1/events", headers=headers) as response:
+        assert response.status_code == 200
+        assert "id: 0" in itertools.islice(response.iter_lines(), 5)
+
+
+@pytest.mark.parametrize("name", [name for name in GUARDED if Role.KEYHOLDER in ACCESS[name]])
+def test_a_keyholder_proves_possession_everywhere(world: World, name: str) -> None:
+    request = REQUESTS[name](world)
+    without = world.send(name, "keyholder", request, signer=None)
+    assert (without.status, without.code) == (401, "proof_missing")
+    thief = LocalSigner.generate(KeyRole.OPERATOR)
+    stolen = world.send(name, "keyholder", request, signer=thief)
+    assert (stolen.status, stolen.code) == (401, "proof_key")
 
 
 @pytest.mark.parametrize("name", [name for name in GUARDED if Role.INSTANCE in ACCESS[name]])

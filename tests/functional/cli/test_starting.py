@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.functional.cli.conftest import Plane, Program, start_plane, stop_plane
@@ -31,6 +32,14 @@ def test_up_makes_the_home_and_says_where_it_is(started: Plane, mine: Program) -
     assert told["root_fingerprint"] == mine.run("keys", "fingerprint").stdout.strip()
     assert mine.json("init")["created"] is False
     assert json.loads((mine.home / "config.json").read_text())["url"] == told["url"]
+
+
+def test_the_address_that_up_shows_answers_and_so_does_each_of_its_links(started: Plane) -> None:
+    url = started.told["url"]
+    with httpx2.Client(trust_env=False) as http:
+        shown = http.get(url)
+        assert shown.status_code == 200
+        assert [http.get(f"{url}{link}").status_code for link in shown.json()["links"].values()] == [200] * 3
 
 
 def test_doctor_finds_everything_well(mine: Program) -> None:

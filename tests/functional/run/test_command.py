@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.functional.run.record import WAITING, outcome_of, verify
 
 Start = Callable[..., subprocess.Popen[bytes]]
 SECONDS_MAX = 120
+README = Path(__file__).resolve().parents[3] / "README.md"
 RUN = ["run", "--agent", "mine", "--goal", "say what I am for"]
 
 
@@ -82,6 +84,17 @@ def test_the_readme_s_first_run(plane: ControlPlane, start: Start, tmp_path: Pat
         assert record.view.chain_root == chain_root == receipt["chain_root"]
         instance = client.instance(receipt["instance_id"])
     assert (instance.lease_id, instance.manifest_hash) == (receipt["lease_id"], receipt["manifest_hash"])
+
+
+def test_the_readme_s_session(start: Start, tmp_path: Path) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "their_script.py").write_text(program)
+    (tmp_path / "payments.csv").write_text("id,cents\n")
+    words = ["run", "--agent", "session", "--goal", "g", "--capability", "read:payments"]
+    process = start(*words, "--", "python", "their_script.py")
+    _, errors = process.communicate(timeout=SECONDS_MAX)
+    assert process.returncode == 0, errors
+    assert shown(errors)["action"] == "read:payments · 1 ops"
 
 
 def test_without_its_agent_s_name_a_described_one_is_found(start: Start, tmp_path: Path) -> None:

@@ -155,6 +155,29 @@ def test_a_program_with_the_sdk_works_under_its_launcher(plane: ControlPlane, la
     assert (own.receipts, other.receipts) == (3, 6)
 
 
+def test_forked_workers_share_the_launcher_s_instance(plane: ControlPlane, launch: Launch) -> None:
+    running = launch(
+        "import multiprocessing\nfrom dragons.sdk import open_session\n"
+        "def work(number):\n"
+        "    with open_session(f'part {number}') as own, own.action('read:payments'):\n"
+        "        return number\n"
+        "with open_session() as session:\n"
+        "    with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "        print(sorted(pool.map(work, range(3))))\n"
+        "    with session.action('write:ledger'): pass\n",
+        capabilities=["read:payments", "write:ledger"],
+    )
+    assert running.wait() == 0, running.errors
+    assert running.output == b"[0, 1, 2]\n"
+    result = running.result
+    assert result["actions"] == {"read:payments": 3, "write:ledger": 1}
+    assert result["replay"] == "pass"
+    with plane.client() as client:
+        opened = [client.session(session_id) for session_id in result["sessions"]]
+    assert {view.instance_id for view in opened} == {result["instance_id"]}
+    assert [view.outcome for view in opened] == ["completed"] * 4
+
+
 def test_renewals_are_handed_on_to_the_program(launch: Launch) -> None:
     running = launch(
         ATTACHED.format(seconds=10), capabilities=["read:payments", "write:ledger"], ttl_seconds=6

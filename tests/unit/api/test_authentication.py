@@ -38,6 +38,41 @@ def refused(authenticator: Authenticator, authorization: str) -> str:
     return caught.value.code
 
 
+# --- operator keys ---
+
+
+def test_an_operator_key_is_its_tenant_and_itself(authenticator: Authenticator, tenant: Tenant) -> None:
+    key_id = tenant.operator.key_id
+    who = authenticator.identify(f"OperatorKey {tenant.tenant_id}.{key_id}")
+    assert (who.caller.tenant_id, who.caller.role, who.caller.key_id) == (
+        tenant.tenant_id,
+        Role.KEYHOLDER,
+        key_id,
+    )
+    assert (who.key, who.key_id, who.issuer_key_id) == (tenant.operator.public_key, key_id, "")
+    assert who.credential == key_id
+
+
+def test_no_other_key_is_an_operators(authenticator: Authenticator, tenant: Tenant, plane: Plane) -> None:
+    issuer = plane.backend.keyring.issuer(tenant.tenant_id)
+    for credential in (
+        f"{tenant.tenant_id}.{issuer.key_id}",
+        f"{tenant.tenant_id}.{tenant.root.key_id}",
+        f"{plane.tenant().tenant_id}.{tenant.operator.key_id}",
+        f".{tenant.operator.key_id}",
+        f"{tenant.tenant_id}.",
+        tenant.tenant_id,
+        "",
+    ):
+        assert refused_key(authenticator, f"OperatorKey {credential}") == "signer_not_valid"
+
+
+def refused_key(authenticator: Authenticator, authorization: str) -> str:
+    with pytest.raises(UnauthenticatedError) as caught:
+        authenticator.identify(authorization)
+    return caught.value.code
+
+
 # --- API tokens ----------------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 
 import pytest
@@ -41,3 +42,14 @@ def test_no_process_is_left_behind() -> None:
 def test_it_runs_at_the_root() -> None:
     with started([sys.executable, "-c", "import os, json; print(json.dumps(os.getcwd()))"], {}) as talk:
         assert talk.hear(str) == str(ROOT)
+
+
+def test_a_worker_ends_with_its_parent() -> None:
+    # The parent is killed; its child, which would sleep for an hour, holds the other end of the pipe.
+    child = "from bench.processes import end_with_parent as e; e(); print(1, flush=True); import time; time.sleep(3600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.kill()
+        assert process.stdout.read() == b""

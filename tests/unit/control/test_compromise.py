@@ -6,7 +6,11 @@ import pytest
 
 from dragons.authority.revocation import Target
 from dragons.control.compromise import is_spoiled, spoiled_versions
+from dragons.control.derived import Derived
+from dragons.control.ports import Filter
+from dragons.core.canonical import decode
 from dragons.core.clock import format_time
+from dragons.evidence.receipt import Header
 from tests.support.plane import Plane, Tenancy, make_manifest
 
 
@@ -49,3 +53,19 @@ def test_they_are_entries_of_the_feed(plane: Plane, acme: Tenancy) -> None:
         (1, "version:evil@v1"),
         (2, f"operator:{acme.operator.key_id}"),
     ]
+
+
+def test_the_ledger_tells_them_too(plane: Plane, acme: Tenancy) -> None:
+    """So that nobody with the database can take the end of a thief's version away unseen."""
+    second = acme.hire("operator")
+    acme.register(make_manifest("early"), signer=second)
+    plane.clock.advance(1)
+    since = acme.now
+    for agent, signer in (("evil", second), ("honest", acme.operator)):
+        acme.register(make_manifest(agent), signer=signer)
+    acme.revoke_key(second.key_id, compromised_since=since)
+    found = Derived()
+    for row in plane.read(lambda reader: list(reader.iter_receipts(acme.tenant_id, Filter()))):
+        found.note(row, decode(Header, row.header))
+    assert set(found.revoked) == {f"operator:{second.key_id}", "version:evil@v1"}
+    assert plane.read(lambda reader: list(found.differences(reader, acme.tenant_id))) == []

@@ -9,6 +9,7 @@ import pytest
 
 from dragons.core.errors import InvalidInputError
 from dragons.node.command import (
+    is_file,
     is_interpreter,
     named_files,
     own_file,
@@ -81,6 +82,7 @@ def test_where_the_program_is(line: str, place: int | None) -> None:
         ("python folder", "program_missing"),
         ("python gone.py a.py", "program_missing"),
         ("./gone", "program_missing"),
+        ("python " + "x" * 5_000, "program_missing"),
     ],
 )
 def test_what_nobody_can_see_is_refused(line: str, code: str) -> None:
@@ -103,6 +105,15 @@ def test_the_own_file_is_what_will_be_started(here: Path, monkeypatch: pytest.Mo
 
 def test_the_files_that_are_named(here: Path) -> None:
     assert named_files(["run", "a.py", "gone", "folder", "data.csv"]) == [here / "a.py", here / "data.csv"]
+
+
+def test_a_word_may_be_too_long_for_a_file(here: Path) -> None:
+    assert [is_file(here / word) for word in ("a.py", "folder", "gone", "x" * 5_000)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_by_the_words_alone() -> None:

@@ -64,6 +64,14 @@ def test_a_script_is_its_own_code_and_a_shell_is_what_it_is_told(script: Path, t
     assert measure(options(link, "-c", "x")).manifest.entrypoint == ["link", "-c", "x"]
 
 
+def test_what_is_told_may_be_longer_than_a_file_s_name(script: Path, folder: Path) -> None:
+    told = "print(1)  # " + "x" * 5_000
+    assert measure(options("python", "-c", told)).manifest.entrypoint == ["python", "-c", told]
+    assert measure(options("python", script, told)).manifest.entrypoint == ["python", "their_script.py"]
+    described(folder, f"[python, -c, '{told}']")
+    assert within(folder, "python", "-c", told).manifest == measure_directory(folder)
+
+
 def test_a_link_is_what_it_leads_to(script: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     link = tmp_path / "bin" / "agent"

@@ -20,13 +20,9 @@ export class Governance {
   /** Check who signed a governance statement and let it take effect. */
   async admit(envelope, header, body, role) {
     if (role === "root") return this.#byRoot(envelope, header);
-    const entry = this.trust.signer(envelope, role, header.issued_at);
+    const entry = this.#revokedSigner(envelope, role) ?? this.trust.signer(envelope, role, header.issued_at);
     if (typeof entry === "string") return ["signer", "statement_signer", entry];
     const keyId = envelope.signatures[0].keyid;
-    // An operator may be revoked by another one while the key itself still holds.
-    if (this.mandate.revoked.has(`operator:${keyId}`)) {
-      return ["signer", "statement_signer", `${keyId} was revoked before`];
-    }
     if (!(await isBy(envelope, entry))) {
       return ["signer", "signature_invalid", "the statement's signature does not hold"];
     }
@@ -53,6 +49,13 @@ export class Governance {
       lease.releasedAt ||= header.issued_at;
     }
     return null;
+  }
+
+  // An operator may be revoked by another one while the key itself still holds.
+  #revokedSigner(envelope, role) {
+    const keyIds = role === "operator" ? envelope.signatures.map(({ keyid }) => keyid) : [];
+    const revoked = keyIds.find((keyId) => this.mandate.revoked.has(`operator:${keyId}`));
+    return revoked === undefined ? null : `${revoked} was revoked before`;
   }
 
   async #byRoot(envelope, header) {

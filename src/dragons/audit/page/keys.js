@@ -81,8 +81,7 @@ const KNOWN_SHA256 = fromHex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb4
 
 /** Try the browser on known answers. Returns what it can do; without SHA-256 nothing can be verified. */
 export async function tryBrowser() {
-  const inflate = typeof DecompressionStream === "function";
-  if (!globalThis.crypto?.subtle) return { inflate, sha256: false, ed25519: false };
+  if (!globalThis.crypto?.subtle) return { sha256: false, ed25519: false };
   const digest = await sha256(Uint8Array.of(0x61, 0x62, 0x63));
   hasEd25519 = true;
   try {
@@ -93,5 +92,5 @@ export async function tryBrowser() {
   } catch {
     hasEd25519 = false;
   }
-  return { inflate, sha256: sameBytes(digest, KNOWN_SHA256), ed25519: hasEd25519 };
+  return { sha256: sameBytes(digest, KNOWN_SHA256), ed25519: hasEd25519 };
 }

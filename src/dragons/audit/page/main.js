@@ -5,6 +5,7 @@ import { at, el, prose, show, visible } from "./dom.js";
 import { compareFile } from "./evidence.js";
 import { Edits, editNotice } from "./flip.js";
 import { showDetail } from "./detail.js";
+import { inflate } from "./inflate.js";
 import { tryBrowser } from "./keys.js";
 import { parseWitness } from "./note.js";
 import { EvidencePack, openZip } from "./pack.js";
@@ -14,7 +15,7 @@ import { Timeline } from "./timeline.js";
 import { QUESTIONS } from "./verdicts.js";
 import { candidateRoot, verifyPack, verifyUnpinned } from "./verify.js";
 import { FILTERS, STATUS_TEXT, placeText, plural } from "./words.js";
-import { READ_BYTES_MAX, inflate } from "./zip.js";
+import { READ_BYTES_MAX } from "./zip.js";
 
 const page = {
   pack: null, name: "", pin: "", candidate: null, run: null, story: null, selected: null, filter: "walk",
@@ -221,8 +222,10 @@ async function embeddedPack() {
   if (!elements.length) return null;
   const entries = new Map();
   for (const { dataset, textContent } of elements) {
-    const { bytes, error } = await inflate(fromBase64(textContent), Number(dataset.bytes));
-    entries.set(dataset.entry, { bytes, error });
+    const packed = fromBase64(textContent);
+    const { bytes } = await inflate(packed ?? new Uint8Array(), Number(dataset.bytes));
+    const cut = bytes.length !== Number(dataset.bytes);
+    entries.set(dataset.entry, { bytes, error: cut ? new Refused("pack_damaged", "The data in this page is damaged.") : null });
   }
   return new EvidencePack(entries);
 }
@@ -267,7 +270,6 @@ async function begin() {
   showPin("");
   const able = await tryBrowser();
   if (!able.sha256) throw new Refused("webcrypto_missing", "This browser gives this page no WebCrypto, so nothing can be verified here. Use `dragons verify`");
-  if (!able.inflate) throw new Refused("decompression_missing", "This browser can’t decompress the pack, so nothing can be verified here. Use `dragons verify`");
   if (!able.ed25519) {
     at("pin-form").prepend(el("p", { class: "notice", id: "no-ed25519" }, "This browser can’t check Ed25519 signatures. Hashes are checked; who signed is not."));
   }

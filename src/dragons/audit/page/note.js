@@ -10,6 +10,7 @@ const COSIGNATURE_V1 = 0x04;
 const TIME_BYTES = 8;
 const SIGNATURE_BYTES = 64;
 const ID_BYTES = 4;
+const ROOT_BYTES = 32;
 const SIZE = /^(0|[1-9][0-9]{0,15})$/;
 
 /** The checkpoint in `note` when it is this tenant's and one of `keys` signed it, else null. */
@@ -72,7 +73,7 @@ export function parseNote(note) {
   const [origin, size, encoded] = body;
   if (!SIZE.test(size)) throw notCheckpoint("its size is not a decimal number");
   const root = fromBase64(encoded);
-  if (root === null) throw notCheckpoint("its root is not base64");
+  if (root?.length !== ROOT_BYTES) throw notCheckpoint("its root is not base64 of 32 bytes");
   return { text: utf8(`${note.slice(0, at)}\n`), signatures, origin, size: BigInt(size), root };
 }
 

@@ -67,8 +67,7 @@ function linesOf(entries, name) {
   while (start < end) {
     const at = bytes.indexOf(NEWLINE, start);
     const stop = at < 0 || at >= end ? end : at;
-    const read = stop === end ? end : Math.floor(stop / CHUNK_BYTES) * CHUNK_BYTES;
-    if (read - start > LIMITS.line_bytes_max) {
+    if (stop - start > LIMITS.line_bytes_max) {
       return { lines, error: new Refused("pack_too_large", `${name} has a line that is too long.`) };
     }
     if (stop === end) return { lines, error: error ?? new Refused("pack_truncated", `${name} ends within a line.`) };

@@ -1,6 +1,7 @@
 // Reading a ZIP file in the browser: the central directory, then stored and deflated entries.
 
 import { Refused, crc32, sameBytes, textOf } from "./bytes.js";
+import { inflate } from "./inflate.js";
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -23,10 +24,12 @@ export function readDirectory(bytes) {
   while (at < end.at) {
     if (at + 46 > end.at || view.getUint32(at, true) !== ENTRY) throw damaged("its directory is broken");
     const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
-    const raw = bytes.subarray(at + 46, at + 46 + nameBytes);
+    // A length that points beyond the directory ends with it.
+    const [nameEnd, extraEnd] = [at + 46 + nameBytes, at + 46 + nameBytes + extraBytes].map((place) => Math.min(place, end.at));
+    const raw = bytes.subarray(at + 46, nameEnd);
     const name = entryName(raw, view.getUint16(at + 8, true));
     if (entries.has(name)) throw new Refused("pack_ambiguous", "The pack holds two entries of one name.");
-    entries.set(name, { raw, ...entryOf(view, at, at + 46 + nameBytes, extraBytes, shift) });
+    entries.set(name, { raw, ...entryOf(view, at, nameEnd, extraEnd, shift) });
     at += 46 + nameBytes + extraBytes + commentBytes;
   }
   return entries;
@@ -36,7 +39,7 @@ export function readDirectory(bytes) {
 export async function readEntry(file, entry) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const at = entry.offset;
-  if (at + 30 > file.length || view.getUint32(at, true) !== LOCAL) return broken("an entry has no header");
+  if (at < 0 || at + 30 > file.length || view.getUint32(at, true) !== LOCAL) return broken("an entry has no header");
   const [nameBytes, extraBytes] = [view.getUint16(at + 26, true), view.getUint16(at + 28, true)];
   if (!sameBytes(file.subarray(at + 30, at + 30 + nameBytes), entry.raw)) return broken("a name is contradicted");
   if (entry.flags & 0x61) return broken("an entry is encrypted");
@@ -49,26 +52,10 @@ export async function readEntry(file, entry) {
 
 async function unpack(packed, entry) {
   if (entry.method === 0) return { bytes: packed.subarray(0, entry.size), error: null };
-  if (entry.method !== 8) return broken("an entry is compressed in a way that is not read here");
-  return inflate(packed, entry.size);
-}
-
-/** Raw deflate undone, up to `size` bytes. */
-export async function inflate(packed, size) {
-  const bytes = new Uint8Array(size);
-  let end = 0;
-  try {
-    const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
-    for (let step = await reader.read(); !step.done && end < size; step = await reader.read()) {
-      const part = step.value.subarray(0, size - end);
-      bytes.set(part, end);
-      end += part.length;
-    }
-    await reader.cancel();
-  } catch {
-    return { bytes: bytes.subarray(0, end), error: damaged("an entry can't be decompressed") };
-  }
-  return { bytes: bytes.subarray(0, end), error: null };
+  if (entry.method !== 8) return broken("an entry is compressed in a way that no pack uses");
+  const { bytes, ended } = await inflate(packed, Math.min(entry.size, READ_BYTES_MAX));
+  if (ended === "enough" && entry.size > READ_BYTES_MAX) throw tooLarge();
+  return { bytes, error: ended === "wrong" ? damaged("an entry can't be decompressed") : null };
 }
 
 function findEnd(view) {
@@ -91,7 +78,7 @@ function findEnd64(view, at) {
   };
 }
 
-function entryOf(view, at, extraAt, extraBytes, shift) {
+function entryOf(view, at, extraAt, extraEnd, shift) {
   const entry = {
     flags: view.getUint16(at + 8, true),
     method: view.getUint16(at + 10, true),
@@ -100,16 +87,14 @@ function entryOf(view, at, extraAt, extraBytes, shift) {
     size: view.getUint32(at + 24, true),
     offset: view.getUint32(at + 42, true),
   };
-  readZip64(view, entry, extraAt, extraAt + extraBytes);
-  if (entry.size > READ_BYTES_MAX) {
-    throw new Refused("pack_too_large", "The pack is too large for a browser; use `dragons verify`.");
-  }
+  readZip64(view, entry, extraAt, extraEnd);
   entry.offset += shift;
   return entry;
 }
 
 function readZip64(view, entry, begin, end) {
   for (let at = begin; at + 4 <= end; at += 4 + view.getUint16(at + 2, true)) {
+    if (at + 4 + view.getUint16(at + 2, true) > end) throw damaged("its directory is broken");
     if (view.getUint16(at, true) !== 1) continue;
     let place = at + 4;
     for (const field of ["size", "packed", "offset"]) {
@@ -134,5 +119,6 @@ function entryName(bytes, flags) {
   }
 }
 
+const tooLarge = () => new Refused("pack_too_large", "The pack is too large for a browser; use `dragons verify`.");
 const damaged = (why) => new Refused("pack_damaged", `The file is not a readable pack: ${why}.`);
 const broken = (why) => ({ bytes: new Uint8Array(), error: damaged(why) });
