@@ -25,7 +25,7 @@ Process = subprocess.Popen[str]
 def start(folder: Path, *arguments: int) -> Process:
     return subprocess.Popen(
         [sys.executable, "-X", "faulthandler", str(APPENDER), str(folder), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

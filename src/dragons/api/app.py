@@ -106,7 +106,9 @@ def check_routes(app: FastAPI) -> None:
 
 
 async def _answered() -> None:
-    """Stands for the dispatcher, which answers every route of this app."""
+    """Stands for the dispatcher, which answers every route of this app. RuntimeError when it was passed by."""
+    msg = "a route was answered without the dispatcher"
+    raise RuntimeError(msg)
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

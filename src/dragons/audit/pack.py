@@ -192,8 +192,12 @@ class PackReader:
     def _open(self, name: str) -> IO[bytes]:
         if name not in self._names:
             raise InvalidInputError("pack_incomplete", f"The pack has no {name}.")
-        if self._archive.getinfo(name).compress_type not in _METHODS:
+        info = self._archive.getinfo(name)
+        if info.compress_type not in _METHODS:
             raise InvalidInputError("pack_damaged", f"{name} is compressed in a way that no pack uses.")
+        # How far `zipfile` would read such an entry depends on how much it is asked for at once.
+        if info.header_offset + info.compress_size > self._archive.start_dir:
+            raise InvalidInputError("pack_damaged", f"{name} is said to reach beyond the entries.")
         entry = self._archive.open(name)
         self._entries.append(entry)
         return entry

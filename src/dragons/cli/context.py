@@ -116,12 +116,19 @@ class Cli:
         """The private key at `path`; asks for its passphrase where it is encrypted."""
         from dragons.adapters.keyfiles import read_key
 
+        return read_key(path, role, self.passphrase(path, role, passphrase_file))
+
+    def passphrase(self, path: Path, role: KeyRole, file: Path | None = None) -> str | None:
+        """What opens the private key at `path`, asked for as `ask_passphrase` does; None where it is open."""
+        from dragons.adapters.keyfiles import read_key
+
         try:
-            return read_key(path, role)
+            read_key(path, role)
         except InvalidInputError as error:
             if error.code != "passphrase_missing":
                 raise
-        return read_key(path, role, ask_passphrase(f"Passphrase of {path.name}", passphrase_file))
+            return ask_passphrase(f"Passphrase of {path.name}", file)
+        return None
 
     def recorded(self, recorded: Recorded, sentence: str) -> None:
         """Print the receipt that a change left."""

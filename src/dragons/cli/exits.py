@@ -114,9 +114,7 @@ def failure_of(error: DragonsError | OSError) -> Failure:
     """How `error` is told."""
     if isinstance(error, DragonsError):
         code = exit_of(error)
-        return Failure(
-            error.code, error.message, remedy_of(error) or _USUAL_FIXES[code], code
-        )
+        return Failure(error.code, error.message, remedy_of(error) or _USUAL_FIXES[code], code)
     if isinstance(error, FileNotFoundError):
         return Failure("file_missing", f"There is no {error.filename}.", "Check the path.", Exit.NOT_FOUND)
     place = f"{error.filename}: " if error.filename else ""

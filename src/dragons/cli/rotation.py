@@ -21,18 +21,23 @@ _BY_MIGHT = (Role.ADMIN, Role.OPERATOR, Role.AUDITOR)
 
 
 def rotate_operator(cli: Cli, root: LocalSigner, ttl_ms: int) -> tuple[str, str]:
-    """The ids of the old operator key and of the new one, which is the home's from now on, as is its token."""
-    from dragons.adapters.keyfiles import write_key
+    """The ids of the old operator key and of the new one, which is the home's from now on, as is its token.
+
+    The new key's file is encrypted when the old one's is, with the same passphrase.
+    """
+    from dragons.adapters.keyfiles import read_key, write_key
     from dragons.sdk.home import write_secret
     from dragons.sdk.operator import RootHolder
 
-    old, waiting = cli.signer, cli.people / _NEXT_FILE
+    current, waiting = cli.people / OPERATOR_FILE, cli.people / _NEXT_FILE
+    passphrase = cli.passphrase(current, KeyRole.OPERATOR)
+    old = read_key(current, KeyRole.OPERATOR, passphrase)
     if waiting.exists():
         # An earlier rotation stopped half-way: its key may be registered already.
-        new = cli.key(waiting, KeyRole.OPERATOR)
+        new = read_key(waiting, KeyRole.OPERATOR, passphrase)
     else:
         new = LocalSigner.generate(KeyRole.OPERATOR)
-        write_key(waiting, new)
+        write_key(waiting, new, passphrase)
     subject, roles = _subject(cli, old.key_id)
     try:
         RootHolder(cli.client, root).register_key(
@@ -43,7 +48,6 @@ def rotate_operator(cli: Cli, root: LocalSigner, ttl_ms: int) -> tuple[str, str]
             raise
     # Before the files change: what a refused token leaves behind is a rotation to repeat.
     token = _first_token(cli, new, subject, roles)
-    current = cli.people / OPERATOR_FILE
     retired = cli.people / f"operator-retired-{old.key_id[4 : 4 + _SHORT_ID]}.pem"
     if not retired.exists():
         retired.hardlink_to(current)

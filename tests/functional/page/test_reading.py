@@ -277,10 +277,22 @@ def test_a_pack_too_large_for_its_page_is_dropped_on_it(
 def test_a_file_that_is_no_pack_is_refused(opened: Reader, data: bytes, code: str) -> None:
     opened.choose(data)
     assert json.loads(opened.text("#report-json")) == {"error": code}
+    assert opened.text("#problem").startswith("Not verified. ")
     assert code in opened.text("#problem")
+    assert opened.page.is_visible("#welcome")
+    # Of the pack before it nothing is left that could be taken for a verdict.
+    assert opened.page.is_hidden("#pack")
+    opened.choose(PACK).pin("")
+    assert opened.choose(data).choose(PACK).pin(PIN).report()["valid"] is True
+    assert opened.page.is_hidden("#problem p")
+
+
+def test_a_wish_that_is_malformed_is_no_verdict(opened: Reader) -> None:
+    opened.pin(PIN, {"witnesses": ["nobody"]})
+    assert json.loads(opened.text("#report-json")) == {"error": "checkpoint_malformed"}
     assert opened.text("#headline") == "Not verified"
     assert opened.page.locator("#questions li").count() == 0
-    assert opened.choose(PACK).report()["valid"] is True
+    assert opened.pin(PIN, {"witnesses": [], "witnesses_required": 0}).report()["valid"] is True
 
 
 def test_a_file_is_compared_with_the_evidence(reader: Reader, page_of: PageOf) -> None:
@@ -322,7 +334,9 @@ def test_a_browser_without_webcrypto_verifies_nothing(reader: Reader, page_of: P
     reader.page.add_init_script("Object.defineProperty(globalThis, 'crypto', { value: {} })")
     reader.open(page_of(PACK))
     assert reader.report() == {"error": "webcrypto_missing"}
-    assert reader.text("#headline") == "Not verified"
+    assert reader.text("#problem").startswith("Not verified. ")
+    assert reader.page.is_hidden("#pack")
+    assert reader.page.is_hidden("#welcome")
 
 
 def test_the_guards_see_a_request_and_a_word(browser: Browser, page_of: PageOf) -> None:

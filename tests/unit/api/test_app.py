@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter, WebSocket
 
 from dragons.api.app import OPERATIONS, check_routes, create_app
+from dragons.api.endpoint import GovernedRoute
 from dragons.compose import build_backend
 from dragons.core.clock import ManualClock
 from dragons.core.errors import StorageError
@@ -40,6 +41,16 @@ def test_background_runs_while_it_serves_and_the_store_closes_after(tmp_path: Pa
 
 def test_hot_operations_are_tried_first() -> None:
     assert [one.name for one in OPERATIONS[:2]] == ["receipts.append", "receipts.list"]
+
+
+def test_a_route_has_no_answer_of_its_own(tmp_path: Path) -> None:
+    """Were the dispatcher ever passed by, nothing would be let through."""
+    backend = build_backend(Settings(home=tmp_path), ManualClock())
+    for route in create_app(backend).routes:
+        assert isinstance(route, GovernedRoute)
+        with pytest.raises(RuntimeError, match="without the dispatcher"):
+            asyncio.run(route.endpoint())
+    backend.close()
 
 
 async def socket(socket: WebSocket) -> None:

@@ -168,7 +168,7 @@ def test_other_ways_to_compress_are_refused(tmp_path: Path, method: int) -> None
     assert error.value.code == "pack_damaged"
 
 
-def directory_of(data: bytes, name: str) -> int:
+def directory_of(data: bytes | bytearray, name: str) -> int:
     """Where the central directory's entry of `name` begins."""
     return data.rindex(name.encode()) - 46
 
@@ -188,6 +188,16 @@ def test_a_broken_directory_is_no_crash(tmp_path: Path, change: Callable[[bytes,
     with pytest.raises(InvalidInputError) as error:
         read(path)
     assert error.value.code == "pack_damaged"
+
+
+@pytest.mark.parametrize("name", [HEAD_FILE, RECEIPTS_FILE])
+def test_an_entry_that_reaches_beyond_the_entries(tmp_path: Path, name: str) -> None:
+    data = bytearray(packs.to_bytes(PARTS, compress=True))
+    data[directory_of(data, name) + 22] ^= 0x20
+    path = tmp_path / "pack.zip"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInputError, match="beyond the entries"):
+        read(path)
 
 
 def test_what_the_disk_refuses_is_not_the_packs_fault(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dragons.adapters.keyfiles import FileKeyring, read_key, write_key
+from dragons.adapters.keyfiles import FileKeyring, read_key, write_key, write_secret
 from dragons.cli.context import Cli
 from dragons.cli.rotation import rotate_operator, rotate_service
 from dragons.core.clock import ManualClock
-from dragons.core.errors import ConflictError, NotFoundError, UnauthenticatedError
+from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError, UnauthenticatedError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.identity.records import KEY, Key
 from dragons.wire.identity import Keys, KeyView, TokenIssued, TokenView
@@ -95,6 +95,22 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert rotate_operator(cli, ROOT, 86_400_000) == (OLD.key_id, waiting.key_id)
     assert read_key(cli.people / "operator.pem", KeyRole.OPERATOR).key_id == waiting.key_id
     assert not (cli.people / "operator-next.pem").exists()
+
+
+def test_an_encrypted_key_is_followed_by_an_encrypted_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli, _, _ = home_of(tmp_path, ["admin"])
+    file = cli.people / "operator.pem"
+    file.unlink()
+    write_key(file, OLD, "horse")
+    write_secret(tmp_path / "passphrase", b"horse\n")
+    monkeypatch.setenv("DRAGONS_PASSPHRASE_FILE", str(tmp_path / "passphrase"))
+    _, new = rotate_operator(cli, ROOT, 86_400_000)
+    with pytest.raises(InvalidInputError) as caught:
+        read_key(file, KeyRole.OPERATOR)
+    assert caught.value.code == "passphrase_missing"
+    assert read_key(file, KeyRole.OPERATOR, "horse").key_id == new
 
 
 def test_a_key_that_is_not_on_the_record_is_not_rotated(tmp_path: Path) -> None:

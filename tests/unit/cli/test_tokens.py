@@ -53,7 +53,11 @@ def test_a_file_that_is_there_is_kept_and_nothing_is_issued(tmp_path: Path) -> N
 
 
 def test_roles_are_the_products(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert {role.value for role in TokenRole} == {role.value for role in Role} - {"instance", "keyholder", "anyone"}
+    assert {role.value for role in TokenRole} == {role.value for role in Role} - {
+        "instance",
+        "keyholder",
+        "anyone",
+    }
     cli, _ = cli_with(tmp_path, tokens=Tokens(tokens=[VIEW]), revoke_token=None)
     tokens.list_tokens(cli)
     assert "tok_1" in capsys.readouterr().out

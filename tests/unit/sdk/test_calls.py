@@ -53,7 +53,8 @@ def test_every_route_of_the_specification_has_its_call() -> None:
         (call.method, re.sub(r"/(a|i|tok_1|dck_1|lse_1|ses_1|rcp_1|0{64})(?=/|$)", "/*", call.path))
         for call in ALL
     }
-    assert made == documented - {("GET", "/v1/openapi.json")}
+    # What a person or another program's generator looks at, no client.
+    assert made == documented - {("GET", "/"), ("GET", "/v1/openapi.json")}
 
 
 @pytest.mark.parametrize("call", ALL, ids=lambda call: f"{call.method}-{call.path}")

@@ -1,11 +1,15 @@
-"""Reading: one consistent view, every query bound to a tenant."""
+"""Reading: one consistent view, every query bound to a tenant.
+
+What runs in every request is built once: SQLAlchemy takes longer to build a query than SQLite to answer it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Executable, Result, Select, Table, and_, bindparam, func, or_, select, text
 from sqlalchemy.exc import DatabaseError
 
 from dragons.adapters.sql import schema
@@ -19,8 +23,8 @@ from dragons.evidence.merkle import Node, Range
 R = TypeVar("R")
 _PAGE = 1_000
 _INTEGRITY = "PRAGMA integrity_check({})"
-# Hashes of subtrees are stored on every eighth level; those between are computed from at most 128.
-LEVELS_PER_STORED = 8
+# Hashes of subtrees are stored on every fourth level; those between are computed from at most 8.
+LEVELS_PER_STORED = 4
 
 _RECEIPT_COLUMNS = [schema.receipts.c[name] for name in names(rows.ReceiptRow)]
 
@@ -30,29 +34,53 @@ def _columns(row: type) -> list[Any]:
     return [table.c[name] for name in names(row)]
 
 
+@cache
+def _by_key(table: Table, key: tuple[str, ...], order: tuple[str, ...] = ()) -> Select[Any]:
+    """The rows with these columns equal to parameters of the same names; one row when there is no order."""
+    query = select(table).where(*(table.c[name] == bindparam(name) for name in key))
+    return query.order_by(*(table.c[name] for name in order)) if order else query.limit(1)
+
+
+def _between(hashes: Any, place: Any, *where: Any) -> Select[Any]:  # noqa: ANN401 - columns and SQL expressions
+    return select(hashes).where(*where, place >= bindparam("begin"), place < bindparam("end")).order_by(place)
+
+
+_LEAVES = _between(
+    schema.receipts.c.leaf_hash,
+    schema.receipts.c.seq,
+    schema.receipts.c.tenant_id == bindparam("tenant_id"),
+)
+_NODES = _between(
+    schema.nodes.c.hash,
+    schema.nodes.c.position,
+    schema.nodes.c.tenant_id == bindparam("tenant_id"),
+    schema.nodes.c.level == bindparam("level"),
+)
+_EPOCH = select(schema.dispatches.c.epoch).where(
+    schema.dispatches.c.tenant_id == bindparam("tenant_id"),
+    schema.dispatches.c.dispatch_id == bindparam("dispatch_id"),
+)
+
+
 class SqlReader:
     """Implements `dragons.control.ports.Reader` on one connection's transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def _sync(self) -> None:
-        """Make pending writes visible to the next query; a plain reader has none."""
+    def _ask(self, query: Executable, key: dict[str, Any] | None = None) -> Result[Any]:
+        """The answer to every query of this class."""
+        return self._connection.execute(query, key)
 
-    def _rows(self, row: type[R], query: Select[Any]) -> list[R]:
-        self._sync()
-        return [from_values(row, values) for values in self._connection.execute(query)]
+    def _rows(self, row: type[R], query: Select[Any], key: dict[str, Any] | None = None) -> list[R]:
+        return [from_values(row, values) for values in self._ask(query, key)]
 
     def _find(self, row: type[R], **key: object) -> R | None:
-        table = schema.MIRRORS[row].table
-        query = select(*_columns(row)).where(*(table.c[name] == value for name, value in key.items()))
-        found = self._rows(row, query.limit(1))
+        found = self._rows(row, _by_key(schema.MIRRORS[row].table, tuple(key)), key)
         return found[0] if found else None
 
     def _list(self, row: type[R], *order: str, **key: object) -> list[R]:
-        table = schema.MIRRORS[row].table
-        query = select(*_columns(row)).where(*(table.c[name] == value for name, value in key.items()))
-        return self._rows(row, query.order_by(*(table.c[name] for name in order)))
+        return self._rows(row, _by_key(schema.MIRRORS[row].table, tuple(key), order), key)
 
     def tenant(self, tenant_id: str) -> rows.TenantRow | None:
         return self._find(rows.TenantRow, tenant_id=tenant_id)
@@ -80,9 +108,8 @@ class SqlReader:
 
     def agents(self, tenant_id: str) -> Sequence[str]:
         table = schema.MIRRORS[rows.VersionRow].table
-        self._sync()
         query = select(table.c.agent).where(table.c.tenant_id == tenant_id).distinct().order_by(table.c.agent)
-        return list(self._connection.execute(query).scalars())
+        return list(self._ask(query).scalars())
 
     def version(self, tenant_id: str, agent: str, version: int) -> rows.VersionRow | None:
         return self._find(rows.VersionRow, tenant_id=tenant_id, agent=agent, version=version)
@@ -104,12 +131,8 @@ class SqlReader:
         return self._list(rows.DockRow, "created_ms", "dock_id", **key)
 
     def epoch(self, tenant_id: str, dispatch_id: str) -> int:
-        table = schema.dispatches
-        self._sync()
-        query = select(table.c.epoch).where(
-            table.c.tenant_id == tenant_id, table.c.dispatch_id == dispatch_id
-        )
-        return self._connection.execute(query).scalar() or 0
+        key = {"tenant_id": tenant_id, "dispatch_id": dispatch_id}
+        return self._ask(_EPOCH, key).scalar() or 0
 
     def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
         return self._find(rows.InstanceRow, tenant_id=tenant_id, instance_id=instance_id)
@@ -129,13 +152,12 @@ class SqlReader:
 
     def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
         table = schema.MIRRORS[rows.InstanceRow].table
-        self._sync()
         query = select(table.c.started_ms, table.c.stopped_ms).where(
             table.c.tenant_id == tenant_id,
             table.c.agent == agent,
             or_(table.c.stopped_ms.is_(None), table.c.stopped_ms > since_ms),
         )
-        return [(started, stopped) for started, stopped in self._connection.execute(query)]
+        return [(row.started_ms, row.stopped_ms) for row in self._ask(query)]
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
         return self._find(rows.LeaseRow, tenant_id=tenant_id, lease_id=lease_id)
@@ -172,24 +194,21 @@ class SqlReader:
 
     def is_revoked(self, tenant_id: str, entries: Sequence[str]) -> str | None:
         table = schema.MIRRORS[rows.RevocationRow].table
-        self._sync()
         query = select(table.c.entry).where(table.c.tenant_id == tenant_id, table.c.entry.in_(entries))
-        found = set(self._connection.execute(query).scalars())
+        found = set(self._ask(query).scalars())
         return next((entry for entry in entries if entry in found), None)
 
     def revoked_since(self, tenant_id: str, entry: str) -> int:
         table = schema.MIRRORS[rows.RevocationRow].table
-        self._sync()
         query = select(func.min(table.c.revoked_ms)).where(
             table.c.tenant_id == tenant_id, table.c.entry == entry
         )
-        return int(self._connection.execute(query).scalar() or 0)
+        return int(self._ask(query).scalar() or 0)
 
     def revocation_count(self, tenant_id: str) -> int:
         table = schema.MIRRORS[rows.RevocationRow].table
-        self._sync()
         query = select(func.count()).select_from(table).where(table.c.tenant_id == tenant_id)
-        return self._connection.execute(query).scalar() or 0
+        return self._ask(query).scalar() or 0
 
     def decisions(self, tenant_id: str, session_id: str) -> Sequence[rows.DecisionRow]:
         return self._list(rows.DecisionRow, "decided_ms", tenant_id=tenant_id, session_id=session_id)
@@ -202,7 +221,6 @@ class SqlReader:
 
     def interventions_since(self, tenant_id: str, agent: str, since_ms: int) -> int:
         table = schema.receipts
-        self._sync()
         query = (
             select(func.count())
             .select_from(table)
@@ -213,7 +231,7 @@ class SqlReader:
                 table.c.issued_ms >= since_ms,
             )
         )
-        return self._connection.execute(query).scalar() or 0
+        return self._ask(query).scalar() or 0
 
     def receipt(self, tenant_id: str, receipt_id: str) -> rows.ReceiptRow | None:
         return self._receipt(schema.receipts.c.receipt_id == receipt_id, tenant_id)
@@ -247,10 +265,7 @@ class SqlReader:
 
     def tree_size(self, tenant_id: str) -> int:
         table = schema.receipts
-        self._sync()
-        last = self._connection.execute(
-            select(func.max(table.c.seq)).where(table.c.tenant_id == tenant_id)
-        ).scalar()
+        last = self._ask(select(func.max(table.c.seq)).where(table.c.tenant_id == tenant_id)).scalar()
         return 0 if last is None else int(last) + 1
 
     def node(self, tenant_id: str, level: int, index: int) -> bytes:
@@ -269,42 +284,33 @@ class SqlReader:
         return tree.root()
 
     def _hashes(self, tenant_id: str, level: int, begin: int, end: int) -> list[bytes]:
-        self._sync()
-        if level == 0:
-            table, column = schema.receipts, schema.receipts.c.leaf_hash
-            place = table.c.seq
-            where = and_(table.c.tenant_id == tenant_id, place >= begin, place < end)
-        else:
-            table, column = schema.nodes, schema.nodes.c.hash
-            place = table.c.position
-            where = and_(table.c.tenant_id == tenant_id, table.c.level == level, place >= begin, place < end)
-        return list(self._connection.execute(select(column).where(where).order_by(place)).scalars())
+        key: dict[str, object] = {"tenant_id": tenant_id, "begin": begin, "end": end}
+        if level:
+            return list(self._ask(_NODES, {**key, "level": level}).scalars())
+        return list(self._ask(_LEAVES, key).scalars())
 
     def checkpoint(self, tenant_id: str, at_most: int | None = None) -> str | None:
         table = schema.checkpoints
-        self._sync()
         query = select(table.c.note).where(table.c.tenant_id == tenant_id)
         if at_most is not None:
             query = query.where(table.c.size <= at_most)
-        note: str | None = self._connection.execute(query.order_by(table.c.size.desc()).limit(1)).scalar()
+        note: str | None = self._ask(query.order_by(table.c.size.desc()).limit(1)).scalar()
         return note
 
     def checkpoint_sizes(self, tenant_id: str) -> Sequence[int]:
         """The sizes that were signed, smallest first."""
         table = schema.checkpoints
-        self._sync()
         query = select(table.c.size).where(table.c.tenant_id == tenant_id).order_by(table.c.size)
-        return list(self._connection.execute(query).scalars())
+        return list(self._ask(query).scalars())
 
     def storage_faults(self) -> Sequence[str]:
         """Damaged pages, and rows that an index does not have, in SQLite's words, table by table."""
-        self._sync()
         faults: list[str] = []
         for table in schema.metadata.tables:
             found: list[str] = []
             try:
                 # One by one: after some kinds of damage SQLite ends the list with an error.
-                for fault in self._connection.exec_driver_sql(_INTEGRITY.format(table)).scalars():
+                for fault in self._ask(text(_INTEGRITY.format(table))).scalars():
                     found.append(str(fault).strip())  # noqa: PERF401 - what came before an error counts
             except DatabaseError as error:
                 found.append(str(error.orig))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, Executable, Result, delete, func, select
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.books import Book
@@ -148,6 +148,10 @@ class SqlTransaction(SqlReader):
                 f"The control plane's key {key_id} is not on the record, revoked or expired.",
                 fix="Rotate it first: `dragons keys rotate`.",
             )
+
+    def _ask(self, query: Executable, key: dict[str, Any] | None = None) -> Result[Any]:
+        self._sync()
+        return super()._ask(query, key)
 
     def _sync(self) -> None:
         for row, pending in self._dirty.items():

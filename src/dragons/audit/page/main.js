@@ -1,7 +1,7 @@
 // The page: opens packs, pins the root, verifies, and keeps the parts of the page in step.
 
 import { Refused, fromBase64 } from "./bytes.js";
-import { at, el, prose, show, visible } from "./dom.js";
+import { at, el, prose, show, sign, visible } from "./dom.js";
 import { compareFile } from "./evidence.js";
 import { Edits, editNotice } from "./flip.js";
 import { showDetail } from "./detail.js";
@@ -19,7 +19,7 @@ import { READ_BYTES_MAX } from "./zip.js";
 
 const page = {
   pack: null, name: "", pin: "", candidate: null, run: null, story: null, selected: null, filter: "walk",
-  edits: new Edits(), running: null, go, flip,
+  edits: new Edits(), running: null, opening: null, go, flip,
 }; // prettier-ignore
 const timeline = new Timeline(at("list"), (index) => go(index, { focus: false }));
 
@@ -198,16 +198,26 @@ at("pin").addEventListener("input", () => {
 
 // --- files ---------------------------------------------------------------------------------------
 
+/** Read another file. What was shown goes first, so that nothing of it can stand for the new one. */
 async function openFile(file) {
+  const opening = forget();
   busy(true);
   if (file.size > READ_BYTES_MAX) {
     throw new Refused("pack_too_large", `${file.name} is too large for a browser; use \`dragons verify\`.`);
   }
-  await openPack(await openZip(new Uint8Array(await file.arrayBuffer())), file.name);
+  const pack = await openZip(new Uint8Array(await file.arrayBuffer()));
+  if (opening === page.opening) await openPack(pack, file.name);
+}
+
+function forget() {
+  page.running?.abort();
+  Object.assign(page, { pack: null, candidate: null, run: null, story: null, running: null, opening: Symbol("opening") });
+  at("pack").hidden = true;
+  problem("");
+  return page.opening;
 }
 
 async function openPack(pack, name) {
-  page.running?.abort();
   Object.assign(page, { pack, name, selected: null, filter: "walk", edits: new Edits() });
   page.candidate = await candidateRoot(pack);
   show(at("evidence-result"));
@@ -234,18 +244,27 @@ function problem(text) {
   show(at("problem"), text ? el("p", { class: "notice bad" }, prose(text)) : null);
 }
 
+/** Say why there is no verdict. Without a pack there is only another one to choose. */
 function failed(error) {
   busy(false);
+  at("pack").hidden = page.pack === null;
+  at("welcome").hidden = page.pack !== null || error.code === "webcrypto_missing";
   at("progress").hidden = true;
   at("seal").className = "seal fail";
+  show(at("seal"), sign("fail"));
   at("headline").textContent = "Not verified";
   at("because").textContent = "";
   show(at("questions"));
   at("report-json").textContent = JSON.stringify({ error: error.code ?? "page_failed" });
-  problem(error instanceof Refused ? `${error.message} (${error.code})` : `This page failed, which says nothing about the pack: ${error.message}`);
+  const why = error instanceof Refused ? `${error.message} (${error.code})` : `This page failed, which says nothing about the pack: ${error.message}`;
+  problem(`Not verified. ${why}`);
 }
 
-const opened = (file) => openFile(file).catch(failed);
+function opened(file) {
+  const done = openFile(file);
+  const { opening } = page;
+  return done.catch((error) => opening === page.opening && failed(error));
+}
 const compared = (file) => page.story && compareFile(at("evidence-result"), file, page.story).catch(failed);
 
 function onChoice(id, use) {
@@ -284,7 +303,4 @@ function welcome() {
   busy(false);
 }
 
-begin().catch((error) => {
-  at("pack").hidden = false;
-  failed(error);
-});
+begin().catch(failed);

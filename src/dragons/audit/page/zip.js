@@ -8,6 +8,8 @@ const END64 = 0x06064b50;
 const END64_LOCATOR = 0x07064b50;
 const ENTRY = 0x02014b50;
 const LOCAL = 0x04034b50;
+// The newest version of the format (APPNOTE 4.4.3) that readers know.
+const VERSION_MAX = 63;
 const COMMENT_BYTES_MAX = 0xffff;
 /** More than this is for `dragons verify`, which needs no memory for it. */
 export const READ_BYTES_MAX = 400 * 1024 * 1024;
@@ -23,13 +25,14 @@ export function readDirectory(bytes) {
   if (at < 0) throw damaged("its directory lies outside of it");
   while (at < end.at) {
     if (at + 46 > end.at || view.getUint32(at, true) !== ENTRY) throw damaged("its directory is broken");
+    if (bytes[at + 6] > VERSION_MAX) throw damaged("it needs a newer reader");
     const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
     // A length that points beyond the directory ends with it.
     const [nameEnd, extraEnd] = [at + 46 + nameBytes, at + 46 + nameBytes + extraBytes].map((place) => Math.min(place, end.at));
     const raw = bytes.subarray(at + 46, nameEnd);
     const name = entryName(raw, view.getUint16(at + 8, true));
     if (entries.has(name)) throw new Refused("pack_ambiguous", "The pack holds two entries of one name.");
-    entries.set(name, { raw, ...entryOf(view, at, nameEnd, extraEnd, shift) });
+    entries.set(name, { raw, directory: end.offset + shift, ...entryOf(view, at, nameEnd, extraEnd, shift) });
     at += 46 + nameBytes + extraBytes + commentBytes;
   }
   return entries;
@@ -42,6 +45,7 @@ export async function readEntry(file, entry) {
   if (at < 0 || at + 30 > file.length || view.getUint32(at, true) !== LOCAL) return broken("an entry has no header");
   const [nameBytes, extraBytes] = [view.getUint16(at + 26, true), view.getUint16(at + 28, true)];
   if (!sameBytes(file.subarray(at + 30, at + 30 + nameBytes), entry.raw)) return broken("a name is contradicted");
+  if (at + entry.packed > entry.directory) return broken("an entry reaches beyond the entries");
   if (entry.flags & 0x61) return broken("an entry is encrypted");
   const start = at + 30 + nameBytes + extraBytes;
   const packed = file.subarray(start, start + entry.packed);

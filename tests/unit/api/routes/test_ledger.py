@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dragons.core.errors import StorageError
 from dragons.evidence.checkpoint import parse_note, verify_checkpoint
 from dragons.evidence.merkle import verify_consistency
 from tests.support.server import Plane, Tenant
@@ -20,6 +21,24 @@ def test_the_checkpoint_covers_the_head(plane: Plane) -> None:
     newest = tenant.get("/v1/receipts?newest=true&limit=1")["receipts"][0]
     assert newest["chain_root"] == shown["chain_root"]
     assert shown["revocations"] == 0
+
+
+def test_a_head_that_is_covered_is_shown_without_a_write(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = plane.tenant()
+    before = tenant.get("/v1/ledger")
+
+    def refuse(*_: object) -> None:
+        raise StorageError("storage_read_only", "No.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plane.backend.store, "write", refuse)
+        assert tenant.get("/v1/ledger") == before
+    tenant.post("/v1/catalogue", tenant.catalogue(1))
+    after = tenant.get("/v1/ledger")
+    assert after["size"] == before["size"] + 1
+    assert parse_note(after["checkpoint"]).checkpoint.size == after["size"]
 
 
 def test_a_later_log_begins_with_the_earlier(plane: Plane) -> None:
