@@ -402,8 +402,8 @@ class ControlMachine(RuleBasedStateMachine):
 
 TestControlMachine = ControlMachine.TestCase
 TestControlMachine.settings = settings(
-    max_examples=max(1, settings().max_examples // 4),
-    stateful_step_count=40,
+    max_examples=max(1, settings().max_examples // 5),
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

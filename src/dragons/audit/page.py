@@ -46,7 +46,19 @@ VERIFIER = (
     "sessions", "redaction", "trust", "leases", "mandate", "origins", "claims", "governance", "copies", "closing",
     "verify",
 )  # fmt: skip
-MODULES = (*VERIFIER, "dom", "words", "story", "flip", "timeline", "detail", "evidence", "summary", "main")
+MODULES = (
+    *VERIFIER,
+    "embedded",
+    "dom",
+    "words",
+    "story",
+    "flip",
+    "timeline",
+    "detail",
+    "evidence",
+    "summary",
+    "main",
+)
 
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=async|class|const|function|let)", re.MULTILINE)

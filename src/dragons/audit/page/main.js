@@ -1,14 +1,14 @@
 // The page: opens packs, pins the root, verifies, and keeps the parts of the page in step.
 
-import { Refused, fromBase64 } from "./bytes.js";
+import { Refused } from "./bytes.js";
 import { at, el, prose, show, sign, visible } from "./dom.js";
+import { embeddedPack } from "./embedded.js";
 import { compareFile } from "./evidence.js";
 import { Edits, editNotice } from "./flip.js";
 import { showDetail } from "./detail.js";
-import { inflate } from "./inflate.js";
 import { tryBrowser } from "./keys.js";
 import { parseWitness } from "./note.js";
-import { EvidencePack, openZip } from "./pack.js";
+import { openZip } from "./pack.js";
 import { Story } from "./story.js";
 import { showBusy, showCandidate, showConclusion, showFacts, showPin, showQuestions } from "./summary.js";
 import { Timeline } from "./timeline.js";
@@ -224,20 +224,6 @@ async function openPack(pack, name) {
   at("pack").hidden = false;
   at("welcome").hidden = true;
   await verify();
-}
-
-/** The pack that this page was built with; null when it holds none. */
-async function embeddedPack() {
-  const elements = [...document.querySelectorAll("script[data-entry]")];
-  if (!elements.length) return null;
-  const entries = new Map();
-  for (const { dataset, textContent } of elements) {
-    const packed = fromBase64(textContent);
-    const { bytes } = await inflate(packed ?? new Uint8Array(), Number(dataset.bytes));
-    const cut = bytes.length !== Number(dataset.bytes);
-    entries.set(dataset.entry, { bytes, error: cut ? new Refused("pack_damaged", "The data in this page is damaged.") : null });
-  }
-  return new EvidencePack(entries);
 }
 
 function problem(text) {
