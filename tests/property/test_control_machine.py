@@ -38,6 +38,7 @@ NAMES = sorted(CAPABILITIES)
 PICKS = st.integers(0, 30)
 SCOPES = st.frozensets(st.sampled_from(NAMES), min_size=1)
 SECONDS = st.sampled_from([1, 60, 600, 900, 3_600])
+WAITS_MS = st.sampled_from([0, 0, 1_000, 4 * MINUTE_MS, 8 * MINUTE_MS])
 STEPS_MS = st.sampled_from([1_000, 5 * MINUTE_MS, 10 * MINUTE_MS, 16 * MINUTE_MS, 31 * MINUTE_MS])
 
 
@@ -70,8 +71,8 @@ class ControlMachine(RuleBasedStateMachine):
             self.model.active[name] = 1
         for which in range(len(AGENTS)):
             self.dock(which, frozenset(NAMES), DELEGABLE, 3_600, 3, None, by_deputy=which == 1)
-            self.launch(which, frozenset(), DELEGABLE, 900, None, stale=False)
-        self.delegate(0, DELEGABLE, 600, 1)
+            self.launch(which, frozenset(), DELEGABLE, 900, None)
+        self.delegate(0, DELEGABLE, 600, 1, 0)
         assert len(self.model.instances) == 3
 
     def pick(self, number: int, *, live: bool = False) -> Instance:
@@ -116,9 +117,7 @@ class ControlMachine(RuleBasedStateMachine):
         )
         self.model.docks.append(made)
 
-    @rule(which=st.integers(0, 1))
-    def activate(self, which: int) -> None:
-        name = AGENTS[which]
+    def activate(self, name: str) -> None:
         version = self.model.active[name] + 1
         manifest = make_manifest(name, code=f"print({version})".encode())
         self.acme.register(manifest, version)
@@ -162,15 +161,17 @@ class ControlMachine(RuleBasedStateMachine):
     @rule(
         which=st.sampled_from([0, 0, 1]), scope=st.just(frozenset()) | SCOPES,
         delegate=st.frozensets(st.sampled_from(sorted(DELEGABLE))), seconds=SECONDS,
-        again=st.none() | PICKS, stale=st.sampled_from([False] * 5 + [True]),
+        again=st.none() | PICKS, change=st.sampled_from([""] * 6 + ["newer", "stale"]),
     )  # fmt: skip
     def launch(
         self, which: int, scope: frozenset[str], delegate: frozenset[str], seconds: int, again: int | None,
-        *, stale: bool,
+        change: str = "",
     ) -> None:  # fmt: skip
         name, now_ms = AGENTS[which], self.now_ms
+        if change == "newer":
+            self.activate(name)
         version = self.model.active[name]
-        wanted = max(1, version - 1) if stale else version
+        wanted = max(1, version - 1) if change == "stale" else version
         code = b"print(1)" if wanted == 1 else f"print({wanted})".encode()
         before = [one for one in self.model.instances if one.agent == name]
         replaces = before[again % len(before)].dispatch_id if before and again is not None else ""
@@ -187,9 +188,10 @@ class ControlMachine(RuleBasedStateMachine):
 
     @rule(
         number=PICKS, scope=st.frozensets(st.sampled_from(sorted(DELEGABLE)), min_size=1) | SCOPES,
-        seconds=SECONDS, which=st.sampled_from([1, 1, 0]),
+        seconds=SECONDS, which=st.sampled_from([1, 1, 0]), after_ms=WAITS_MS,
     )  # fmt: skip
-    def delegate(self, number: int, scope: frozenset[str], seconds: int, which: int) -> None:
+    def delegate(self, number: int, scope: frozenset[str], seconds: int, which: int, after_ms: int) -> None:
+        self.plane.clock.advance(after_ms)
         parent, name, now_ms = self.pick(number, live=True), AGENTS[which], self.now_ms
         not_after_ms = now_ms + seconds * 1_000
         allowed = (
@@ -232,11 +234,19 @@ class ControlMachine(RuleBasedStateMachine):
             ),
             self.now_ms,
         )  # fmt: skip
-        self.open(len(self.model.instances) - 1)
+        self.open(self.model.instances[-1])
 
-    @rule(number=PICKS)
-    def renew(self, number: int) -> None:
+    @rule(number=PICKS, after_ms=WAITS_MS, beats=st.booleans(), renews=st.booleans())
+    def keep_up(self, number: int, after_ms: int, *, beats: bool, renews: bool) -> None:
+        """An instance sends a heartbeat, or renews its lease, or both."""
+        self.plane.clock.advance(after_ms)
         one = self.pick(number, live=True)
+        if beats or not renews:
+            self.beat(one)
+        if renews:
+            self.renew(one)
+
+    def renew(self, one: Instance) -> None:
         ends_ms = self.model.renewed_until(one, self.now_ms)
         found = self.acme.renew(self.hands[one.instance_id])
         if ends_ms is None:
@@ -256,9 +266,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.model.stop(one, self.now_ms)
         one.released_ms = self.now_ms
 
-    @rule(number=PICKS)
-    def beat(self, number: int) -> None:
-        one = self.pick(number, live=True)
+    def beat(self, one: Instance) -> None:
         hand = self.hands[one.instance_id]
         over = list(self.model.ends(one, self.now_ms))
         sequence = self.acme.instance(hand).beat_sequence + 1
@@ -270,9 +278,7 @@ class ControlMachine(RuleBasedStateMachine):
 
     # --- work ------------------------------------------------------------------------------------
 
-    @rule(number=PICKS)
-    def open(self, number: int) -> None:
-        one = self.pick(number)
+    def open(self, one: Instance) -> None:
         hand = self.hands[one.instance_id]
         over = list(self.model.ends(one, self.now_ms))
         found = self.acme.open(hand)
@@ -283,9 +289,15 @@ class ControlMachine(RuleBasedStateMachine):
         self.hold(found)
         one.sessions[hand.session_id] = Session(hand.session_id)
 
-    @rule(number=PICKS, action=st.sampled_from(NAMES), asks=st.booleans(), now=st.booleans())
-    def work(self, number: int, action: str, *, asks: bool, now: bool) -> None:
+    @rule(
+        number=PICKS, action=st.sampled_from(NAMES), after_ms=WAITS_MS, asks=st.booleans(), now=st.booleans(),
+        fresh=st.booleans(),
+    )  # fmt: skip
+    def work(self, number: int, action: str, after_ms: int, *, asks: bool, now: bool, fresh: bool) -> None:
         """An instance acts, whether it may or not; its claim is sent now, or waits."""
+        self.plane.clock.advance(after_ms)
+        if fresh:
+            self.open(self.pick(number, live=True))
         one, session = self.pick_session(number)
         if asks:
             self.authorize(one, session, action)
