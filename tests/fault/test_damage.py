@@ -139,9 +139,20 @@ def test_a_changed_receipt_is_named(acme: Tenancy, tmp_path: Path, done: Change,
         (sql("DELETE FROM receipts"), "the tenant exists, but its ledger is empty"),
         (swap, "receipt 30: parent_root is not the chain_root of receipt 29"),
         (swap, "receipt 31: parent_root is not the chain_root of receipt 30"),
-        (sql("UPDATE ledger_nodes SET hash = randomblob(32)"), "the stored Merkle node (8, 0) is wrong"),
-        (sql("DELETE FROM ledger_nodes"), "Hashes of level 8 between 0 and 1 are missing"),
-        (sql("INSERT INTO ledger_nodes SELECT tenant_id, 8, 1, hash FROM ledger_nodes"), "(8, 1) is stored"),
+        (
+            sql("UPDATE ledger_nodes SET hash = randomblob(32) WHERE level = 8"),
+            "the stored Merkle node (8, 0) is wrong",
+        ),
+        (
+            sql("UPDATE ledger_nodes SET hash = randomblob(32) WHERE level = 4 AND position = 3"),
+            "the stored Merkle node (4, 3) is wrong",
+        ),
+        (sql("DELETE FROM ledger_nodes WHERE level = 8"), "Hashes of level 8 between 0 and 1 are missing"),
+        (sql("DELETE FROM ledger_nodes WHERE position = 5"), "Hashes of level 4 between 5 and 6 are missing"),
+        (
+            sql("INSERT INTO ledger_nodes SELECT tenant_id, 8, 1, hash FROM ledger_nodes WHERE level = 8"),
+            "(8, 1) is stored",
+        ),
         (sql("UPDATE checkpoints SET note = 'x'"), "the checkpoint of size"),
         (sql("UPDATE checkpoints SET size = size + 1000"), "is not signed by a ledger key"),
         (
@@ -162,7 +173,10 @@ def test_an_end_that_was_cut_with_its_checkpoints_is_named_by_its_nodes(
     cut = (sql("DELETE FROM receipts WHERE seq >= 250"), sql("DELETE FROM checkpoints"))
     change(acme, tmp_path / "control.db", *cut)
     found = damage_in(acme, tmp_path / "control.db")
-    assert found == ["a Merkle node (8, 0) is stored, but the ledger ends at 250"]
+    assert found == [
+        "a Merkle node (4, 15) is stored, but the ledger ends at 250",
+        "a Merkle node (8, 0) is stored, but the ledger ends at 250",
+    ]
 
 
 NOBODY = "SELECT tenant_id, 'opk_0', role, randomblob(32), subject, roles, not_before_ms, not_after_ms, registered_ms"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from dragons.control.derived import Derived
-from dragons.control.ports import Filter, Reader
+from dragons.control.ports import LEVELS_PER_STORED, Filter, Reader
 from dragons.control.records import record_of
 from dragons.control.rows import ReceiptRow
 from dragons.core.canonical import decode
@@ -30,8 +30,6 @@ from dragons.evidence.receipt import CLAIM, Claim, Header, Record
 DAMAGE_MAX = 50
 _PROGRESS_EVERY = 1_000
 _CLAIM_TYPE = payload_type(CLAIM)
-# What lies below is computed from the leaf hashes, which are checked with their receipts.
-NODE_LEVEL_MIN = 8
 _LEVEL_MAX = 64
 
 
@@ -112,7 +110,8 @@ class _Walk:
         return True
 
     def _compare(self, node: Node) -> None:
-        if node.level < NODE_LEVEL_MIN:
+        # What lies below or between is computed from stored hashes, which are checked themselves.
+        if node.level % LEVELS_PER_STORED:
             return
         try:
             if self.reader.node(self.tenant_id, node.level, node.offset) != node.hash:
@@ -130,7 +129,7 @@ def _check_end(walk: _Walk, wanted: dict[int, bytes]) -> None:
             findings.add(f"a signed checkpoint of size {size} exists, but the ledger ends at {end}")
         elif walk.roots.get(size, walk.tree.root()) != root:
             findings.add(f"the first {size} receipts are not those of the signed checkpoint")
-    for level in range(NODE_LEVEL_MIN, _LEVEL_MAX, NODE_LEVEL_MIN):
+    for level in range(LEVELS_PER_STORED, _LEVEL_MAX, LEVELS_PER_STORED):
         # Not complete yet, so nobody has stored it, unless the ledger was longer.
         with suppress(StorageError):
             walk.reader.node(walk.tenant_id, level, end >> level)

@@ -33,6 +33,9 @@ from dragons.core.vocabulary import Kind, OrganismState, Outcome
 
 T = TypeVar("T")
 
+# Hashes of subtrees are stored on every fourth level; those between are computed from at most 8.
+LEVELS_PER_STORED = 4
+
 
 class About(TypedDict, total=False):
     """The optional part of a receipt's header, by the names that `Header` has."""

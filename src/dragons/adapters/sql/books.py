@@ -12,8 +12,8 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from dragons.adapters.sql import schema
-from dragons.adapters.sql.reader import LEVELS_PER_STORED, SqlReader
-from dragons.control.ports import About, Appended
+from dragons.adapters.sql.reader import SqlReader
+from dragons.control.ports import LEVELS_PER_STORED, About, Appended
 from dragons.core.canonical import decode
 from dragons.core.clock import format_time, parse_time
 from dragons.core.errors import StorageError

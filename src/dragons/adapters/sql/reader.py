@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.mapping import from_values, names
 from dragons.control import rows
-from dragons.control.ports import Filter
+from dragons.control.ports import LEVELS_PER_STORED, Filter
 from dragons.core.errors import StorageError
 from dragons.core.vocabulary import Kind
 from dragons.evidence.merkle import Node, Range
@@ -23,8 +23,6 @@ from dragons.evidence.merkle import Node, Range
 R = TypeVar("R")
 _PAGE = 1_000
 _INTEGRITY = "PRAGMA integrity_check({})"
-# Hashes of subtrees are stored on every fourth level; those between are computed from at most 8.
-LEVELS_PER_STORED = 4
 
 _RECEIPT_COLUMNS = [schema.receipts.c[name] for name in names(rows.ReceiptRow)]
 

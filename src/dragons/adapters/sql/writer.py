@@ -24,6 +24,7 @@ from dragons.core.clock import Clock
 from dragons.core.errors import DragonsError, StorageError
 
 GROUP_MAX = 512
+HALVES_MIN = 32
 LINGER_MS_MAX = 5
 ARRIVAL_SECONDS = 0.0005
 QUEUE_MAX = 20_000
@@ -92,12 +93,16 @@ class Writer:
     def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
         # A commit costs the same for one job as for many. When many callers write at once, those just
         # answered are about to come again, so wait for them while they keep arriving. A lone caller
-        # never waits: nobody else is expected.
+        # never waits: nobody else is expected. Very many take turns by halves: while one half is
+        # committed, the other prepares what it writes next.
         group = [first]
+        wanted, most = self._expected, GROUP_MAX
+        if wanted >= HALVES_MIN:
+            wanted = most = min(wanted // 2, GROUP_MAX)
         deadline_ms = self._clock.boot_ms() + LINGER_MS_MAX
-        while len(group) < GROUP_MAX:
+        while len(group) < most:
             try:
-                waits = len(group) < self._expected and self._clock.boot_ms() < deadline_ms
+                waits = len(group) < wanted and self._clock.boot_ms() < deadline_ms
                 job = self._jobs.get(timeout=ARRIVAL_SECONDS) if waits else self._jobs.get_nowait()
             except Empty:
                 break
