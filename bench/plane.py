@@ -1,7 +1,7 @@
 """A home with one tenant and any number of launched agents, each with an open session: where is measured.
 
 The home is what `dragons init` makes, the store what `dragons up` opens: SQLite in WAL mode with
-synchronous=FULL. Setting up uses the helpers of the tests; nothing that is measured does.
+synchronous=FULL; the interpreter is set up as `dragons up` does. Setting up uses the helpers of the tests; nothing that is measured does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dragons.adapters.keyfiles import read_key
 from dragons.adapters.sql.store import SqlStore
 from dragons.api.inbox import Inbox
 from dragons.authority.lease import LEASE, Lease
-from dragons.compose import OPERATOR_FILE, ROOT_FILE, build_keyring, create_home
+from dragons.compose import OPERATOR_FILE, ROOT_FILE, build_keyring, create_home, tune_interpreter
 from dragons.control.append import ClaimReceipt, append_claim, check_claim
 from dragons.control.caller import Caller
 from dragons.control.ports import Store
@@ -114,6 +114,7 @@ def opened(folder: Path, agents: int) -> Iterator[Plane]:
 
 def make(folder: Path, agents: int) -> Plane:
     """As `opened`, and the caller closes the store."""
+    tune_interpreter()
     settings = load_settings(home=folder / "home")
     home = create_home(settings, "bench", "bench")
     clock = SystemClock()

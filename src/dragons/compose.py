@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import socket
@@ -45,6 +46,8 @@ FINGERPRINT_FILE = "root.fingerprint"
 OPERATOR_FILE = "operator.pem"
 FIRST_TOKEN_SECONDS = 90 * 24 * 3600
 TENANT_NAME_MAX = 100
+SWITCH_SECONDS = 0.001
+GC_OBJECTS = 10_000
 _BACKLOG = 2_048
 
 _log = structlog.get_logger("dragons.server")
@@ -167,6 +170,7 @@ def serve(settings: Settings) -> None:
     on the same port it is refused with a ConflictError.
     """
     configure_logging(settings)
+    tune_interpreter()
     listening = listen(settings)
     try:
         app = build_app(settings)
@@ -180,6 +184,19 @@ def serve(settings: Settings) -> None:
         Server(config).run([listening])
     finally:
         listening.close()
+
+
+def tune_interpreter() -> None:
+    """Set this process up for serving: it has two busy threads, and few objects that refer to each other.
+
+    The loop and the writer hand the interpreter's lock to each other many times for one receipt, so a
+    thread that wants it asks after 1 ms instead of 5. What was made until now lives as long as the
+    process, so the collector looks no more at it, and more seldom at the rest (`docs/performance.md`).
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 20)
 
 
 class Server(uvicorn.Server):

@@ -94,12 +94,15 @@ def _check(value: object, depth: int) -> bool:
         # A list, not a generator: every item must be checked, whatever the first one says.
         return all([_check(item, depth + 1) for item in value])  # noqa: C419
     if isinstance(value, dict):
-        plain = True
+        plain, inside = True, depth < DEPTH_MAX
         for key, item in value.items():
             if not isinstance(key, str):
                 raise _not_canonical(f"the key {key!r} is not a string")
-            # Most items are strings, and a call costs more than the rest of the check.
-            plain = (type(item) is str or _check(item, depth + 1)) and plain and key.isascii()
+            # Most items are strings or small numbers, and a call costs more than the rest of the check.
+            kind = type(item)
+            if not (inside and (kind is str or (kind is int and -INT_MAX <= item <= INT_MAX))):
+                plain = _check(item, depth + 1) and plain
+            plain = plain and key.isascii()
         return plain
     raise _not_canonical(f"{type(value).__name__} has no place in canonical JSON")
 

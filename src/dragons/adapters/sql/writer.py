@@ -12,22 +12,16 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
+from dragons.adapters.sql.groups import Groups
 from dragons.adapters.sql.transaction import Cache, SqlTransaction
 from dragons.control.ports import Keyring, Transaction
 from dragons.core.clock import Clock
 from dragons.core.errors import DragonsError, StorageError
-
-GROUP_MAX = 512
-HALVES_MIN = 32
-LINGER_MS_MAX = 5
-ARRIVAL_SECONDS = 0.0005
-QUEUE_MAX = 20_000
 
 
 class _Job(NamedTuple):
@@ -48,68 +42,29 @@ class Writer:
         self._clock = clock
         self._cache = Cache()
         self._seen_version = -1
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._closed = False
-        self._closing = threading.Lock()
-        self._expected = 0
+        self._groups: Groups[_Job] = Groups(clock)
         self._thread = threading.Thread(target=self._loop, name="dragons-writer", daemon=True)
         self._thread.start()
 
     def submit(self, run: Callable[[Transaction], Any]) -> Future[Any]:
         """Queue a job; its future resolves when the job's writes are durable."""
         future: Future[Any] = Future()
-        if self._jobs.qsize() >= QUEUE_MAX:
-            raise StorageError("store_busy", "Too many writes wait.", fix="Try again in a moment.")
-        # Under the lock, or a job could be queued behind the end and never be answered.
-        with self._closing:
-            if self._closed:
-                raise StorageError("store_closed", "The store is closed.")
-            self._jobs.put(_Job(run, future))
+        self._groups.put(_Job(run, future))
         return future
 
     def close(self) -> None:
         """Finish the queued jobs and stop."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._groups.close()
         self._thread.join()
 
     def _loop(self) -> None:
         with self._engine.connect() as connection:
-            while True:
-                first = self._jobs.get()
-                if first is None:
-                    return
-                gathered, stop = self._gather(first)
+            while taken := self._groups.take():
                 # From here on a caller can't cancel: its job may be committed. Who did before is left out.
-                group = [job for job in gathered if job.future.set_running_or_notify_cancel()]
+                group = [job for job in taken if job.future.set_running_or_notify_cancel()]
                 if group:
                     self._run(connection, group)
-                self._expected = len(group) + self._jobs.qsize()
-                if stop:
-                    return
-
-    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        # A commit costs the same for one job as for many. When many callers write at once, those just
-        # answered are about to come again, so wait for them while they keep arriving. A lone caller
-        # never waits: nobody else is expected. Very many take turns by halves: while one half is
-        # committed, the other prepares what it writes next.
-        group = [first]
-        wanted, most = self._expected, GROUP_MAX
-        if wanted >= HALVES_MIN:
-            wanted = most = min(wanted // 2, GROUP_MAX)
-        deadline_ms = self._clock.boot_ms() + LINGER_MS_MAX
-        while len(group) < most:
-            try:
-                waits = len(group) < wanted and self._clock.boot_ms() < deadline_ms
-                job = self._jobs.get(timeout=ARRIVAL_SECONDS) if waits else self._jobs.get_nowait()
-            except Empty:
-                break
-            if job is None:
-                return group, True
-            group.append(job)
-        return group, False
+                self._groups.done(len(group))
 
     def _run(self, connection: Connection, group: list[_Job]) -> None:
         try:

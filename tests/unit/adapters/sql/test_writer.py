@@ -1,19 +1,14 @@
 from __future__ import annotations
 
 import sqlite3
-from concurrent.futures import Future
-from queue import SimpleQueue
 
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from dragons.adapters.sql import writer
-from dragons.adapters.sql.writer import GROUP_MAX, LINGER_MS_MAX, Writer, explain
+from dragons.adapters.sql.writer import explain
 from dragons.control.ports import Transaction
-from dragons.core.clock import ManualClock
 from dragons.core.errors import StorageError
 from tests.support.appending import append, appender, settle, writer_held
-from tests.support.expect import fails
 from tests.support.plane import Plane, Tenancy
 
 
@@ -77,77 +72,6 @@ def test_a_job_that_ends_the_interpreter_reaches_its_caller_and_not_the_thread(
         futures = [plane.store.write(job) for job in (appender(acme), leave, appender(acme))]
     assert isinstance(futures[1].exception(30), SystemExit)
     assert futures[2].result(30).seq == futures[0].result(30).seq + 1
-
-
-def test_more_than_can_wait_is_refused(plane: Plane, acme: Tenancy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "QUEUE_MAX", 3)
-    with writer_held(acme):
-        futures = [plane.store.write(appender(acme)) for _ in range(3)]
-        with fails(StorageError, "store_busy"):
-            plane.store.write(appender(acme))
-    assert len(settle(futures)) == 3
-
-
-# --- gathering ------------------------------------------------------------------------------------
-
-
-class Late:
-    """A queue that is empty at first, and a clock that moves on with each look at it."""
-
-    def __init__(self, clock: ManualClock, jobs: int) -> None:
-        self.clock = clock
-        self.inner: SimpleQueue[object] = SimpleQueue()
-        self.waited = 0
-        for _ in range(jobs):
-            self.inner.put(job_of())
-
-    def get(self, timeout: float) -> object:
-        assert timeout == writer.ARRIVAL_SECONDS
-        self.waited += 1
-        self.clock.advance(1)
-        return self.inner.get_nowait()
-
-    def get_nowait(self) -> object:
-        return self.inner.get_nowait()
-
-    def qsize(self) -> int:
-        return self.inner.qsize()
-
-
-def job_of() -> writer._Job:
-    return writer._Job(lambda _: None, Future())
-
-
-def gather(waiting: int, expected: int) -> tuple[int, int]:
-    """How many jobs a group has when `waiting` come and `expected` were there before; how often it waited."""
-    clock = ManualClock()
-    made = Writer.__new__(Writer)
-    made._clock, made._expected = clock, expected
-    made._jobs = queue = Late(clock, waiting)  # type: ignore[assignment]
-    group, stop = made._gather(job_of())
-    assert not stop
-    return len(group), queue.waited
-
-
-def test_a_lone_caller_does_not_wait() -> None:
-    assert gather(0, 1) == (1, 0)
-    assert gather(0, 0) == (1, 0)
-
-
-def test_a_group_waits_for_those_who_were_there_before() -> None:
-    assert gather(3, 4) == (4, 3)
-    assert gather(3, 2) == (4, 1)
-    assert gather(1, 4) == (2, 2)
-
-
-def test_a_group_does_not_wait_for_ever() -> None:
-    size, waited = gather(10, 20)
-    assert waited == LINGER_MS_MAX
-    assert size == 11
-
-
-def test_a_group_has_a_largest_size() -> None:
-    assert gather(GROUP_MAX + 50, 0)[0] == GROUP_MAX
 
 
 # --- explaining -----------------------------------------------------------------------------------
