@@ -59,7 +59,7 @@ def _one(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
         lambda: each(lambda _: plane.append_alone(plane.workers[0]), sizes.durable_alone),
     )
     return compare(
-        "durable append, one caller", pair,
+        "durable append, one caller", pair, target=None,
         of="one appender; the same signatures, one commit a receipt",
         against="as above: NO signature, no index",
     )  # fmt: skip

@@ -60,7 +60,7 @@ def _one(plane: Plane, peer: Peer, sizes: Sizes) -> Line:
         lambda: each(lambda _: plane.append_alone(plane.workers[0]), sizes.durable_alone),
     )
     return compare(
-        "durable log, one caller", pair,
+        "durable log, one caller", pair, target=None,
         of="one appender; the same signatures, one commit a receipt",
         against="as above: NO signature, no index, no recovery after a restart",
     )  # fmt: skip

@@ -8,7 +8,7 @@ import msgspec
 
 from dragons.core.canonical import Count, Document
 from dragons.core.capability import Scope, check_scope_form
-from dragons.core.clock import Timestamp
+from dragons.core.clock import Timestamp, parse_time
 from dragons.core.errors import InvalidInputError
 from dragons.core.ids import AgentName, Id
 
@@ -45,8 +45,10 @@ class Dock(Document):
 
 
 def check_dock(dock: Dock) -> None:
-    """InvalidInputError unless scopes are in canonical order and not empty together."""
+    """InvalidInputError unless scopes are in canonical order, not empty together, and the end is a date."""
     check_scope_form(dock.scope)
     check_scope_form(dock.delegate_scope)
     if not dock.scope and not dock.delegate_scope:
         raise InvalidInputError("dock_empty", "A dock allows at least one capability.")
+    if isinstance(dock.not_after, str):
+        parse_time(dock.not_after)

@@ -107,7 +107,7 @@ def fit(reader: Reader, wish: Wish, now_ms: int) -> Fitting | Refused:
             reason = Reason.DOCK_EXPIRED if revoked is None else reason_of(revoked, "")
             refusal = Refused(reason, dock.dock_id) if refusal.reason is Reason.DOCK_MISSING else refusal
             continue
-        found = _fit_dock(reader, wish, dock)
+        found = _fit_dock(reader, wish, dock, now_ms)
         if not isinstance(found, Refused):
             return Fitting(version, dock, envelope, found)
         refusal = found
@@ -253,7 +253,7 @@ def lease_row(
     )
 
 
-def _fit_dock(reader: Reader, wish: Wish, dock: Dock) -> tuple[str, ...] | Refused:
+def _fit_dock(reader: Reader, wish: Wish, dock: Dock, now_ms: int) -> tuple[str, ...] | Refused:
     scope = tuple(sorted(wish.scope)) or tuple(sorted(set(dock.scope) & set(wish.manifest.capabilities)))
     if extra := set(scope) - set(dock.scope):
         return Refused(Reason.CAPABILITY_NOT_DOCKED, ", ".join(sorted(extra)))
@@ -261,6 +261,9 @@ def _fit_dock(reader: Reader, wish: Wish, dock: Dock) -> tuple[str, ...] | Refus
         return Refused(Reason.CAPABILITY_NOT_DOCKED, ", ".join(sorted(extra)))
     if wish.ttl_seconds > dock.ttl_seconds_max:
         return Refused(Reason.TTL_EXCEEDED, f"the dock allows {dock.ttl_seconds_max} s")
+    # Here as in `refuse_outside_dock`, so that an older dock which lasts longer has its turn.
+    if isinstance(dock.not_after, str) and now_ms + wish.ttl_seconds * 1000 > parse_time(dock.not_after):
+        return Refused(Reason.DOCK_EXPIRED, f"the dock ends at {dock.not_after}")
     live = sum(
         1
         for one in reader.instances(wish.tenant_id, agent=dock.agent, live=True)

@@ -77,6 +77,8 @@ def close_session(tx: Transaction, issuer: Signer, caller: Caller, statement: En
     body = take_instance_statement(
         caller, statement, CLOSING, Closing, PublicKey(standing.instance.public_key)
     )
+    # A closing may come late, so only its future is bounded.
+    check_date("closed_at", max(parse_time(body.closed_at), tx.now_ms), tx.now_ms)
     session = tx.session(caller.tenant_id, body.session_id)
     if session is None or session.instance_id != caller.instance_id or body.lease_id != session.lease_id:
         raise NotFoundError("session_missing", f"{body.session_id} is no session of this instance.")

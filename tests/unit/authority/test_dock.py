@@ -44,6 +44,13 @@ def test_a_scope_in_another_form_is_refused(field: str, scope: list[str]) -> Non
     assert caught.value.code == "scope_unsorted"
 
 
+@pytest.mark.parametrize("not_after", ["2027-02-30T00:00:00.000Z", "2027-01-15T25:00:00.000Z"])
+def test_an_end_that_no_calendar_has_is_refused(not_after: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        check_dock(make_dock(not_after=not_after))
+    assert caught.value.code == "time_malformed"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -69,6 +69,13 @@ def test_a_dock_is_recorded_as_it_was_signed(plane: Plane, known: Tenancy) -> No
             InvalidInputError,
             "date_implausible",
         ),
+        (
+            "reconciler",
+            ["read:payments"],
+            {"not_after": "2027-02-30T00:00:00.000Z"},
+            InvalidInputError,
+            "time_malformed",
+        ),
         ("reconciler", ["read:payments"], {"tenant_id": new_id("tnt", 1)}, ForbiddenError, "tenant_mismatch"),
     ],
 )

@@ -7,7 +7,7 @@ from dragons.control import revoke as module
 from dragons.control.revoke import VERSION_MAX, revocations_view
 from dragons.core.clock import format_time
 from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
-from dragons.core.ids import DOCK, LEASE, new_id, uuid7_hex
+from dragons.core.ids import LEASE, new_id
 from dragons.core.statement import Envelope, is_signed_by
 from dragons.core.vocabulary import Kind, Reason
 from tests.support.expect import fails, is_refused
@@ -77,7 +77,7 @@ def test_a_revoked_operator_revokes_nothing(acme: Tenancy) -> None:
     ("kind", "target"),
     [
         (Target.OPERATOR, "opk_" + "0" * 32),
-        (Target.DOCK, new_id(DOCK, 1)),
+        (Target.DOCK, "dck_" + "0" * 32),
         (Target.AGENT, "notifier"),
         (Target.AGENT, "reconciler@v1"),
         (Target.VERSION, "notifier@v1"),
@@ -85,9 +85,10 @@ def test_a_revoked_operator_revokes_nothing(acme: Tenancy) -> None:
         (Target.VERSION, f"reconciler@v{VERSION_MAX}"),
         (Target.VERSION, f"reconciler@v{VERSION_MAX + 1}"),
         (Target.VERSION, "reconciler@v" + "9" * 116),
-        (Target.INSTANCE, uuid7_hex(1)),
-        (Target.LEASE, new_id(LEASE, 1)),
+        (Target.INSTANCE, "0000000000017000800000000000000f"),
+        (Target.LEASE, "lse_" + "0" * 32),
         (Target.LEASE, "*"),
+        (Target.LEASE, "x" * 128),
     ],
 )
 def test_what_does_not_exist_can_not_be_revoked(acme: Tenancy, kind: Target, target: str) -> None:
@@ -129,7 +130,6 @@ def test_nobody_revokes_what_another_tenant_has(acme: Tenancy, globex: Tenancy, 
         ({"revocation_id": new_id(LEASE, 1)}, InvalidInputError, "id_malformed"),
         ({"revoked_at": format_time(T0 - 600_001)}, InvalidInputError, "date_implausible"),
         ({"revoked_at": format_time(T0 + 600_001)}, InvalidInputError, "date_implausible"),
-        ({"target": ""}, InvalidInputError, "document_malformed"),
         ({"reason": ""}, InvalidInputError, "document_malformed"),
         ({"reason": "x" * 501}, InvalidInputError, "document_malformed"),
         ({"tenant_id": new_id("tnt", 1)}, ForbiddenError, "tenant_mismatch"),
@@ -140,6 +140,12 @@ def test_what_is_no_revocation_is_an_error(acme: Tenancy, changes: dict, error, 
     with fails(error, code):
         acme.revoke(Target.AGENT, "reconciler", **changes)
     assert not entries(acme)
+
+
+@pytest.mark.parametrize("target", ["", "x" * 129])
+def test_a_target_has_1_to_128_characters(acme: Tenancy, target: str) -> None:
+    with fails(InvalidInputError, "document_malformed"):
+        acme.revoke(Target.AGENT, target)
 
 
 def test_a_date_of_ten_minutes_ago_is_taken(acme: Tenancy) -> None:

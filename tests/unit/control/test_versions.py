@@ -70,7 +70,7 @@ def test_versions_have_no_gap_and_no_second_holder(acme: Tenancy, number: int) -
 def test_each_agent_of_each_tenant_counts_its_own(acme: Tenancy, globex: Tenancy) -> None:
     acme.register(make_manifest())
     assert acme.register(make_manifest("notifier"))[0].version == 1
-    assert globex.register(make_manifest()) != (acme.register(make_manifest())[0], False)
+    assert globex.register(make_manifest())[0].version == 1
     assert (following(acme), following(acme, "notifier"), following(globex)) == (2, 2, 2)
 
 
@@ -207,5 +207,6 @@ def test_what_a_compromised_key_activated_counts_no_more(
     # The activation before it doesn't come back by itself: nobody said that it should.
     assert (found is not None) is stays
     acme.activate(first, 1, 2)
-    assert active(acme) is not None
-    assert_sound(plane, acme)
+    found = active(acme)
+    assert found is not None
+    assert found.version == 1
