@@ -1,4 +1,4 @@
-"""Two processes that write one database: their receipts interleave in one chain, whatever one of them does."""
+"""Two processes that write one database: their receipts make one chain, whatever one of them does."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ def test_two_writers_make_one_chain(home: Path) -> None:
     told = [acknowledged(lines) for lines in heard]
     assert [len(one) for one in told] == [COUNT * AGENTS * THREADS_PER_AGENT] * 2
     assert not told[0].keys() & told[1].keys()
-    # They did interleave: neither wrote all of its receipts before the other's first.
-    assert min(told[0]) < max(told[1])
-    assert min(told[1]) < max(told[0])
     with reopened(home) as tenancy:
         assert_kept(tenancy, told[0] | told[1])
         assert_sound(tenancy.plane, tenancy)

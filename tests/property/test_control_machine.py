@@ -224,7 +224,7 @@ class ControlMachine(RuleBasedStateMachine):
         assert (lease.dock_id, frozenset(lease.scope), lease.expires_ms) == (dock.dock_id, scope, ends_ms)
         version = f"version:{lease.agent}@v{self.model.active[lease.agent]}"
         own = {version, f"instance:{lease.instance_id}", f"lease:{lease.lease_id}"}
-        above = set() if parent is None else {one for one in parent.path if one.startswith("lease:")}
+        above = set() if parent is None else parent.path
         dispatch_id = found.grant.instance.dispatch_id
         assert lease.epoch == self.model.epochs.get(dispatch_id, 0) + 1
         self.hands[lease.instance_id] = found

@@ -318,6 +318,22 @@ def test_a_revoked_parent_ends_the_child(docked: Story, judge: Judge) -> None:
     assert verdict(judge, book) == ("revoked", 16)
 
 
+@pytest.mark.parametrize("kind", [Target.INSTANCE, Target.VERSION, Target.AGENT, Target.DOCK])
+def test_whatever_revokes_the_parent_ends_the_child(docked: Story, judge: Judge, kind: Target) -> None:
+    book, lease = docked.book, docked.agent.lease
+    child = work.delegate(book, docked.agent, "notifier", 1, ["send:notice"])
+    session = work.open_session(book, child, "notify")
+    target = {
+        Target.INSTANCE: lease.instance_id,
+        Target.VERSION: f"{lease.agent}@v{lease.version}",
+        Target.AGENT: lease.agent,
+        Target.DOCK: lease.dock_id,
+    }[kind]
+    work.revoke(book, kind, target)
+    work.work(book, session, "send:notice", about={"late": True})
+    assert verdict(judge, book) == ("revoked", 16)
+
+
 def test_a_lease_statement_under_the_wrong_kind(book: Book, judge: Judge) -> None:
     dock = book.dock("reconciler", story.READ_WRITE)
     agent = book.lease(dock)

@@ -156,7 +156,7 @@ def test_a_taken_port_is_named() -> None:
 
 def test_an_address_of_another_machine_is_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
-        compose.listen(Settings(host="192.0.2.1"))
+        compose.listen(Settings(host="192.0.2.1", behind_tls_proxy=True))
     assert caught.value.code == "address_unusable"
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from dragons.authority.revocation import Target, entry
 from dragons.control.catalogue import risks
 from dragons.control.denials import Refused
 from dragons.control.issue import Grant
@@ -19,8 +20,6 @@ from dragons.wire.authority import Granted
 from dragons.wire.base import Recorded
 
 T = TypeVar("T")
-
-_LEASE = "lease:"
 
 
 def granted_or_raise(outcome: T | Refused) -> T:
@@ -58,8 +57,8 @@ def around(tx: Transaction, tenant_id: str, issuer: Signer) -> Around:
 
 
 def granted(grant: Grant, near: Around, issuer: Signer, interval_seconds: int) -> Granted:
-    """A lease on the wire. `ancestors` are the leases above it, nearest first."""
-    lease_ids = [one.removeprefix(_LEASE) for one in grant.lease.path if one.startswith(_LEASE)]
+    """A lease on the wire. `above` is what ends it besides what the lease itself names."""
+    path = list(grant.lease.path)
     return Granted(
         lease=grant.statement,
         token=grant.token,
@@ -70,7 +69,7 @@ def granted(grant: Grant, near: Around, issuer: Signer, interval_seconds: int) -
         revocations=near.revocations,
         interval_seconds=interval_seconds,
         now=format_time(near.now_ms),
-        ancestors=lease_ids[1:],
+        above=path[path.index(entry(Target.LEASE, grant.lease.lease_id)) + 1 :],
     )
 
 

@@ -45,12 +45,10 @@ class HeldLease:
         self.scope = frozenset(body.scope)
 
 
-def held(body: Lease, digest: str, ancestors: tuple[str, ...]) -> HeldLease:
-    """A lease at its issue; `ancestors` are the ids of the leases above it, nearest first."""
+def held(body: Lease, digest: str, above: tuple[str, ...]) -> HeldLease:
+    """A lease at its issue; `above` is the path of its parent, if it has one."""
     name = version_name(body.agent, body.version)
-    path = Path(
-        body.authorized_by, body.dock_id, body.agent, name, body.instance_id, (body.lease_id, *ancestors)
-    )
+    path = Path(body.authorized_by, body.dock_id, body.agent, name, body.instance_id, body.lease_id, above)
     return HeldLease(
         body, digest, body.not_before, body.expires_at, frozenset(body.scope), name,
         PublicKey(body.instance_key).key_id(KeyRole.INSTANCE), path_entries(path),

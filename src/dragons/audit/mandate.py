@@ -123,8 +123,7 @@ class Mandate:
         known = self.leases.get(body.lease_id)
         if known is None and body.serial != 0:
             return f"{Reason.LEASE_MISSING}: {body.lease_id} is renewed but was never issued"
-        ancestors = self._ancestors(body)
-        lease = held(body, envelope.payload_digest(), ancestors)
+        lease = held(body, envelope.payload_digest(), self._above(body))
         if wrong := self._refuse(body, lease, at):
             return wrong
         if known is not None:
@@ -246,10 +245,6 @@ class Mandate:
             return f"{Reason.SCOPE_EXCEEDED}: a renewal may not widen: {', '.join(sorted(extra))}"
         return None
 
-    def _ancestors(self, body: Lease) -> tuple[str, ...]:
-        found: list[str] = []
+    def _above(self, body: Lease) -> tuple[str, ...]:
         parent = body.parent_lease_id
-        while isinstance(parent, str) and parent in self.leases and parent not in found:
-            found.append(parent)
-            parent = self.leases[parent].body.parent_lease_id
-        return tuple(found)
+        return self.leases[parent].path if isinstance(parent, str) and parent in self.leases else ()

@@ -79,8 +79,8 @@ _STATE_REASONS = {
 }
 
 
-def hold(lease: Lease, ancestors: tuple[str, ...], now: Now) -> Holding:
-    """Prepare a verified lease; `ancestors` are the ids of the leases above it, nearest first."""
+def hold(lease: Lease, above: tuple[str, ...], now: Now) -> Holding:
+    """Prepare a verified lease; `above` is the revocation path of its parent, if it has one."""
     expires_ms = parse_time(lease.expires_at)
     path = Path(
         operator=lease.authorized_by,
@@ -88,7 +88,8 @@ def hold(lease: Lease, ancestors: tuple[str, ...], now: Now) -> Holding:
         agent=lease.agent,
         version=f"{lease.agent}@v{lease.version}",
         instance_id=lease.instance_id,
-        lease_ids=(lease.lease_id, *ancestors),
+        lease_id=lease.lease_id,
+        above=above,
     )
     return Holding(
         lease_id=lease.lease_id,

@@ -1,7 +1,7 @@
 """Revocation: naming an id ends everything beneath it, wherever it is on the ancestry path.
 
-A check is a few set lookups along the path (operator, dock, agent, version, instance, lease and
-its parents). A view of the feed is only good for `STALE_AFTER_MS`; after that it denies.
+A check is a few set lookups along the path (operator, dock, agent, version, instance and lease,
+then the same of the leases above). A view of the feed is only good for `STALE_AFTER_MS`; after that it denies.
 """
 
 from __future__ import annotations
@@ -58,14 +58,15 @@ class RevocationsView(Document):
 
 
 class Path(NamedTuple):
-    """Every id whose revocation ends a lease; `lease_ids` is the lease first, then its ancestors."""
+    """Every id whose revocation ends a lease; `above` are the entries of its parent's path."""
 
     operator: str
     dock_id: str
     agent: str
     version: str
     instance_id: str
-    lease_ids: tuple[str, ...]
+    lease_id: str
+    above: tuple[str, ...] = ()
 
 
 _REASONS = {
@@ -85,14 +86,15 @@ def entry(kind: Target, target: str) -> str:
 
 def path_entries(path: Path) -> tuple[str, ...]:
     """The entries to look up for a path; made once per lease, so that a check is lookups only."""
-    return (
+    own = (
         entry(Target.OPERATOR, path.operator),
         entry(Target.DOCK, path.dock_id),
         entry(Target.AGENT, path.agent),
         entry(Target.VERSION, path.version),
         entry(Target.INSTANCE, path.instance_id),
-        *(entry(Target.LEASE, lease_id) for lease_id in path.lease_ids),
+        entry(Target.LEASE, path.lease_id),
     )
+    return tuple(dict.fromkeys((*own, *path.above)))
 
 
 def first_revoked(entries: Iterable[str], revoked: frozenset[str] | set[str]) -> str | None:

@@ -147,7 +147,7 @@ def draft(reader: Reader, wish: Wish, fitting: Fitting, place: Place, now_ms: in
     refusal = refuse_outside_dock(lease, dock, lease.dock_hash)
     if refusal is not None:
         return Refused(*refusal)
-    row = lease_row(lease, b"", () if place.parent is None else _lineage(place.parent))
+    row = lease_row(lease, b"", () if place.parent is None else place.parent.path)
     revoked = reader.is_revoked(wish.tenant_id, row.path)
     if revoked is not None:
         return Refused(reason_of(revoked, lease.lease_id), revoked)
@@ -219,9 +219,9 @@ def record_lease(
 
 
 def lease_row(
-    lease: Lease, statement: bytes, ancestors: tuple[str, ...], *, path: tuple[str, ...] = ()
+    lease: Lease, statement: bytes, above: tuple[str, ...], *, path: tuple[str, ...] = ()
 ) -> LeaseRow:
-    """The row of a lease; `path` when it is known already, else it is made from `ancestors`."""
+    """The row of a lease; `path` when it is known already, else it is made with `above`, the parent's."""
     entries = path or path_entries(
         Path(
             lease.authorized_by,
@@ -229,7 +229,8 @@ def lease_row(
             lease.agent,
             version_name(lease.agent, lease.version),
             lease.instance_id,
-            (lease.lease_id, *ancestors),
+            lease.lease_id,
+            above,
         )
     )
     parent = lease.parent_lease_id
@@ -284,8 +285,3 @@ def _explain(manifest: Manifest, active: VersionRow | None) -> str:
 
 def _digest(row: LeaseRow) -> str:
     return sha256_hex(parse_envelope(row.statement).payload)
-
-
-def _lineage(parent: LeaseRow) -> tuple[str, ...]:
-    prefix = "lease:"
-    return tuple(one.removeprefix(prefix) for one in parent.path if one.startswith(prefix))

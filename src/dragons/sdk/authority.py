@@ -120,7 +120,7 @@ class Authority:
             self._renew_boot_ms = span.sent.boot_ms
             # The issuer's own time says how much is left, also where this machine's clock is wrong.
             left_ms = max(0, parse_time(lease.expires_at) - now_ms)
-            held = hold(lease, tuple(granted.ancestors), span.sent)
+            held = hold(lease, tuple(granted.above), span.sent)
             deadline_ms = min(held.boot_deadline_ms, span.sent.boot_ms + left_ms)
             held = replace(held, boot_deadline_ms=deadline_ms)
             before = None if self._facts is None else self._facts[1]

@@ -67,7 +67,8 @@ class Delegate(Request):
 class Granted(Response):
     """A lease with what its holder needs: token, catalogue risks and the present revocations.
 
-    `interval_seconds` is how often to send a heartbeat. `now` is the control plane's time.
+    `interval_seconds` is how often to send a heartbeat. `now` is the control plane's time. `above` are
+    the entries of the revocation path that come from the leases above a delegated one.
     """
 
     lease: Envelope
@@ -79,7 +80,7 @@ class Granted(Response):
     revocations: Envelope
     interval_seconds: int
     now: str
-    ancestors: list[str] = []
+    above: list[str] = []
 
 
 class LeaseView(Response):

@@ -39,7 +39,9 @@ def test_a_lease_comes_with_what_its_holder_needs(tenant: Tenant, instance: Inst
     assert granted["issuer_key_id"] == issuer.key_id
     assert granted["risks"]["pay:invoice"] == "high"
     assert granted["interval_seconds"] == tenant.plane.settings.heartbeat_seconds
-    assert "ancestors" not in granted
+    assert "above" not in granted
     body = instance.delegation(tenant.manifest(), LocalSigner.generate(KeyRole.INSTANCE))
     child = instance.post("/v1/leases/delegations", body)
-    assert child["ancestors"] == [instance.lease.lease_id]
+    lease = instance.lease
+    # The child is the same agent: only what is its parent's own comes from above.
+    assert child["above"] == [f"instance:{lease.instance_id}", f"lease:{lease.lease_id}"]

@@ -14,7 +14,7 @@ from tests.property.builders import make_child, make_lease, name
 
 def test_a_held_lease_knows_its_key_name_and_path() -> None:
     body = make_lease()
-    lease = held(body, "d" * 64, (name("lse", 7),))
+    lease = held(body, "d" * 64, (f"lease:{name('lse', 7)}",))
     assert lease.name == f"{body.agent}@v{body.version}"
     assert lease.key_id == PublicKey(body.instance_key).key_id(KeyRole.INSTANCE)
     assert f"lease:{body.lease_id}" in lease.path

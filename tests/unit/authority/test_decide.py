@@ -132,11 +132,14 @@ def test_a_living_organism_with_a_lease_may_act(state: OrganismState) -> None:
         (f"instance:{1:032x}", Reason.REVOKED_INSTANCE),
         (f"lease:{LEASE_ID}", Reason.REVOKED_LEASE),
         (f"lease:{name('lse', 2)}", Reason.REVOKED_PARENT),
+        ("agent:runner", Reason.REVOKED_AGENT),
         (f"lease:{name('lse', 3)}", Reason.REVOKED_PARENT),
     ],
 )
 def test_a_revoked_id_anywhere_on_the_path_denies(revoked: str, expected: Reason) -> None:
-    holding = hold(make_lease(), (name("lse", 2), name("lse", 3)), make_now())
+    holding = hold(
+        make_lease(), (f"lease:{name('lse', 2)}", "agent:runner", f"lease:{name('lse', 3)}"), make_now()
+    )
     verdict = decide(
         "read:payments", holding, make_situation(revoked=frozenset({revoked})), make_now(), online=False
     )
@@ -188,7 +191,7 @@ def test_the_control_plane_itself_denies_for_the_same_reasons(options: dict[str,
 
 
 def test_a_held_lease_says_what_the_lease_says() -> None:
-    parent = name("lse", 2)
+    parent = f"lease:{name('lse', 2)}"
     assert hold(make_lease(), (parent,), make_now()) == Holding(
         lease_id=LEASE_ID,
         tenant_id=name("tnt", 1),
@@ -206,7 +209,7 @@ def test_a_held_lease_says_what_the_lease_says() -> None:
             "version:reconciler@v7",
             f"instance:{1:032x}",
             f"lease:{LEASE_ID}",
-            f"lease:{parent}",
+            parent,
         ),
     )
 

@@ -31,7 +31,8 @@ PATH = Path(
     agent="reconciler",
     version="reconciler@v7",
     instance_id="0a",
-    lease_ids=("lse_1", "lse_2"),
+    lease_id="lse_1",
+    above=("operator:opk_1", "dock:dck_2", "agent:runner", "version:runner@v2", "instance:0b", "lease:lse_2"),
 )
 ENTRIES = (
     "operator:opk_1",
@@ -40,6 +41,10 @@ ENTRIES = (
     "version:reconciler@v7",
     "instance:0a",
     "lease:lse_1",
+    "dock:dck_2",
+    "agent:runner",
+    "version:runner@v2",
+    "instance:0b",
     "lease:lse_2",
 )
 REASONS = {

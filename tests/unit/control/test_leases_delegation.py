@@ -13,7 +13,7 @@ from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError
 from dragons.core.ids import LEASE as LEASE_PREFIX
 from dragons.core.ids import new_id, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
-from dragons.core.vocabulary import Kind, Reason
+from dragons.core.vocabulary import Kind, OrganismState, Reason
 from tests.support.expect import fails, is_refused
 from tests.support.plane import CAPABILITIES, Agent, Plane, Tenancy, assert_sound, make_manifest
 
@@ -101,6 +101,36 @@ def test_a_revoked_parent_takes_its_children_along(plane: Plane, acme: Tenancy, 
     acme.revoke(Target.LEASE, parent.lease.lease_id)
     assert is_refused(acme.renew(child), Reason.REVOKED_PARENT)
     acme.sweep()
+    assert_sound(plane, acme)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Target.INSTANCE, Reason.REVOKED_INSTANCE),
+        (Target.VERSION, Reason.REVOKED_VERSION),
+        (Target.AGENT, Reason.REVOKED_AGENT),
+        (Target.DOCK, Reason.REVOKED_DOCK),
+        (Target.OPERATOR, Reason.REVOKED_OPERATOR),
+    ],
+)
+def test_what_ends_a_parent_ends_what_it_handed_on(
+    plane: Plane, acme: Tenancy, parent: Agent, kind: Target, expected: Reason
+) -> None:
+    last = child_of(acme, child_of(acme, parent))
+    lease = parent.lease
+    target = {
+        Target.INSTANCE: parent.instance_id,
+        Target.VERSION: "reconciler@v1",
+        Target.AGENT: lease.agent,
+        Target.DOCK: lease.dock_id,
+        Target.OPERATOR: body(parent).authorized_by,
+    }[kind]
+    acme.revoke(kind, target)
+    assert is_refused(acme.renew(last), expected)
+    assert is_refused(acme.delegate(last, NOTIFIER, MAIL), expected)
+    acme.sweep()
+    assert plane.read(lambda reader: reader.instance(acme.tenant_id, last.instance_id)).state is OrganismState.STOPPED
     assert_sound(plane, acme)
 
 

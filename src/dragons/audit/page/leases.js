@@ -27,19 +27,20 @@ export class HeldLease {
   releasedAt = "";
   renewals = 0;
 
-  /** A lease at its issue; `ancestors` are the ids of the leases above it, nearest first. */
-  static async from(body, digest, ancestors) {
+  /** A lease at its issue; `above` is the path of its parent, if it has one. */
+  static async from(body, digest, above) {
     const lease = new HeldLease();
     const name = versionName(body.agent, body.version);
     const key = await loadKey(body.instance_key);
-    const path = [
+    const own = [
       `operator:${body.authorized_by}`,
       `dock:${body.dock_id}`,
       `agent:${body.agent}`,
       `version:${name}`,
       `instance:${body.instance_id}`,
-      ...[body.lease_id, ...ancestors].map((leaseId) => `lease:${leaseId}`),
+      `lease:${body.lease_id}`,
     ];
+    const path = [...new Set([...own, ...above])];
     return Object.assign(lease, {
       body, digest, name, key, path, keyId: key.keyId("instance"), scope: new Set(body.scope),
       notBefore: body.not_before, expiresAt: body.expires_at,

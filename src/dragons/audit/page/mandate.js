@@ -91,7 +91,7 @@ export class Mandate {
     if (!known && body.serial !== 0) {
       return `${REASON.LEASE_MISSING}: ${body.lease_id} is renewed but was never issued`;
     }
-    const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#ancestors(body));
+    const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#above(body));
     const wrong = this.#refuse(body, lease, at) ?? (known ? refuseRenewal(known, body, at) : null);
     if (wrong) return wrong;
     if (known) {
@@ -198,14 +198,8 @@ export class Mandate {
     return null;
   }
 
-  #ancestors(body) {
-    const found = [];
-    let parent = body.parent_lease_id;
-    while (this.leases.has(parent) && !found.includes(parent)) {
-      found.push(parent);
-      parent = this.leases.get(parent).body.parent_lease_id;
-    }
-    return found;
+  #above(body) {
+    return this.leases.get(body.parent_lease_id)?.path ?? [];
   }
 }
 
