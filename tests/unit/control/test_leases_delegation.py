@@ -130,7 +130,10 @@ def test_what_ends_a_parent_ends_what_it_handed_on(
     assert is_refused(acme.renew(last), expected)
     assert is_refused(acme.delegate(last, NOTIFIER, MAIL), expected)
     acme.sweep()
-    assert plane.read(lambda reader: reader.instance(acme.tenant_id, last.instance_id)).state is OrganismState.STOPPED
+    assert (
+        plane.read(lambda reader: reader.instance(acme.tenant_id, last.instance_id)).state
+        is OrganismState.STOPPED
+    )
     assert_sound(plane, acme)
 
 
