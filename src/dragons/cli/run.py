@@ -6,6 +6,7 @@ starts a program whose manifest is not on the record.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,14 +27,24 @@ if TYPE_CHECKING:
     from dragons.sdk.operator import Operator
 
 Repeated = list[str] | None
+# A goal that is only the command line is cut here.
+GOAL_LENGTH_MAX = 200
 
 CommandArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="COMMAND", help="The program and its arguments, after --.", show_default=False),
 ]
-GoalOption = Annotated[str, typer.Option("--goal", help="What the work is for; recorded before it begins.")]
+GoalOption = Annotated[
+    str,
+    typer.Option(
+        "--goal", help="What the work is for; recorded before it begins. [default: the command line]"
+    ),
+]
 AgentOption = Annotated[
-    str, typer.Option("--agent", metavar="NAME", help="The agent. [default: what agent.yaml says]")
+    str,
+    typer.Option(
+        "--agent", metavar="NAME", help="The agent. [default: what agent.yaml says, or the script's name]"
+    ),
 ]
 ScopeOption = Annotated[
     Repeated,
@@ -97,7 +108,7 @@ def run(
     cli: Cli,
     *,
     words: CommandArgument = None,
-    goal: GoalOption,
+    goal: GoalOption = "",
     agent: AgentOption = "",
     scope: ScopeOption = None,
     delegate: DelegateOption = None,
@@ -119,7 +130,7 @@ def run(
     from dragons.sdk.home import Home
 
     options = RunOptions(
-        goal=goal,
+        goal=goal or f"run {shlex.join(words or [str(directory or '.')])}"[:GOAL_LENGTH_MAX],
         agent=agent,
         command=tuple(words or ()),
         agent_dir=directory,

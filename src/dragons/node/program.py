@@ -8,6 +8,7 @@ with it. Measures before anything runs, and once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from dragons.core.errors import InvalidInputError
+from dragons.core.ids import check_agent_name
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import DESCRIPTION_FILE, load_description, measure_directory, measure_program
 from dragons.node.command import (
@@ -31,6 +33,7 @@ from dragons.node.options import RunOptions
 
 # What a program that declares nothing else may do: run.
 RUN_CAPABILITY = "run:program"
+_NOT_IN_NAMES = re.compile("[^a-z0-9]+")
 
 
 class Measured(NamedTuple):
@@ -58,10 +61,7 @@ def measure(options: RunOptions) -> Measured:
         described = file.parent / DESCRIPTION_FILE
         if described.is_file() and options.agent in {"", load_description(described).agent}:
             return _measure_folder(options, file.parent)
-    if not options.agent:
-        raise InvalidInputError(
-            "agent_missing", "It is not known which agent this is.", fix="Name it with --agent."
-        )
+    agent = options.agent or _named_after(command, place)
     capabilities = options.capabilities or options.scope or (RUN_CAPABILITY,)
     if place is None:
         # Anything may run what it is told: all of its words count, and the files that they name.
@@ -70,7 +70,19 @@ def measure(options: RunOptions) -> Measured:
     else:
         program, others = _file_at(command, place), []
         entrypoint = _started(command, place, program.name)
-    return Measured(measure_program(options.agent, program, entrypoint, capabilities, *others), command, None)
+    return Measured(measure_program(agent, program, entrypoint, capabilities, *others), command, None)
+
+
+def _named_after(command: Sequence[str], place: int | None) -> str:
+    """`their-script` for `python their_script.py`; InvalidInputError where no script gives a name."""
+    stem = "" if place is None else _file_at(command, place).stem
+    name = _NOT_IN_NAMES.sub("-", stem.lower()).strip("-")
+    try:
+        return check_agent_name(name)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            "agent_missing", "It is not known which agent this is.", fix="Name it with --agent."
+        ) from error
 
 
 def _measure_folder(options: RunOptions, folder: Path) -> Measured:

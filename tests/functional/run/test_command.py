@@ -97,9 +97,18 @@ def test_the_readme_s_session(start: Start, tmp_path: Path) -> None:
     assert shown(errors)["action"] == "read:payments · 1 ops"
 
 
+def test_without_a_name_and_a_goal_they_are_the_script_s(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "their_script.py").write_text("print('hello')\n")
+    process = start("run", "--", "python", "their_script.py")
+    out, errors = process.communicate(timeout=SECONDS_MAX)
+    assert (process.returncode, out) == (0, b"hello\n"), errors
+    said = shown(errors)
+    assert (said["agent"], said["goal"]) == ("their-script@v1", "run python their_script.py")
+
+
 def test_without_its_agent_s_name_a_described_one_is_found(start: Start, tmp_path: Path) -> None:
     (tmp_path / "their_script.py").write_text("print('hello')\n")
-    process = start("run", "--goal", "g", "--", "python", "their_script.py")
+    process = start("run", "--goal", "g", "--", "true")
     _, errors = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 2
     assert b"[agent_missing]" in errors

@@ -270,3 +270,20 @@ def test_what_cannot_be_measured_is_refused(given: RunOptions, code: str) -> Non
 def test_the_name_must_be_the_described_one(folder: Path) -> None:
     with pytest.raises(DragonsError, match="reconciler"):
         measure(RunOptions(goal="g", agent="other", agent_dir=folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "agent"),
+    [("their_script.py", "their-script"), ("Pay  Bills (v2).py", "pay-bills-v2"), ("x.tar.py", "x-tar")],
+)
+def test_a_script_without_a_name_is_called_after_its_file(tmp_path: Path, file: str, agent: str) -> None:
+    (tmp_path / file).write_text("print(1)\n")
+    found = measure(RunOptions(goal="g", command=("python", str(tmp_path / file))))
+    assert found.manifest.agent == agent
+
+
+def test_a_file_name_that_is_no_agent_s_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "7.py").write_text("print(1)\n")
+    with pytest.raises(DragonsError) as caught:
+        measure(RunOptions(goal="g", command=("python", str(tmp_path / "7.py"))))
+    assert caught.value.code == "agent_missing"
