@@ -279,5 +279,5 @@ def test_a_row_follows_from_the_statement(acme: Tenancy) -> None:
     row = granted(acme, wish_of(acme)).lease
     lease = parse_envelope(row.statement).body(LEASE, Lease)
     assert lease_row(lease, row.statement, ()) == row
-    assert lease_row(lease, b"", ("lse_a", "lse_b")).path[-2:] == ("lease:lse_a", "lease:lse_b")
+    assert lease_row(lease, b"", ("lease:lse_a", "lease:lse_b")).path[-2:] == ("lease:lse_a", "lease:lse_b")
     assert lease_row(lease, b"", ("lse_a",), path=("agent:x",)).path == ("agent:x",)
