@@ -144,7 +144,7 @@ def test_a_changed_program_is_refused(program: Program, ran: Ran, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["run", "--agent", "greeter", "--", "true"], 2),
+        (["run", "--agent", "greeter"], 2),
         (["run", "--goal", "x", "--agent", "greeter"], 2),
         (["run", "--goal", "x", "--agent", "greeter", "--", "no-such-program-anywhere"], 2),
         (["run", "--goal", "x", "--ttl", "never", "--", "true"], 2),
