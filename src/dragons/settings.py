@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dragons.core.errors import InvalidInputError
@@ -22,10 +22,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DRAGONS_", frozen=True, extra="forbid")
 
     home: Path = Path("~/.dragons")
+    # The server speaks plain HTTP: other machines may reach it only through a proxy that terminates TLS.
+    # Stands before `host`, whose check reads it.
+    behind_tls_proxy: bool = False
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 7420
-    # The server speaks plain HTTP: other machines may reach it only through a proxy that terminates TLS.
-    behind_tls_proxy: bool = False
     # Opens the issuer and ledger keys when they are encrypted.
     key_passphrase: SecretStr | None = None
 
@@ -53,15 +54,16 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @model_validator(mode="after")
-    def _closed(self) -> Self:
-        if not (self.behind_tls_proxy or _is_loopback(self.host)):
-            msg = (
-                f"{self.host} is open to other machines, and the server speaks plain HTTP: put a proxy that "
-                "terminates TLS in front of it, then set DRAGONS_BEHIND_TLS_PROXY=true"
-            )
-            raise ValueError(msg)
-        return self
+    @field_validator("host")
+    @classmethod
+    def _closed(cls, host: str, others: ValidationInfo) -> str:
+        if others.data.get("behind_tls_proxy") or _is_loopback(host):
+            return host
+        msg = (
+            f"{host} is open to other machines, and the server speaks plain HTTP: put a proxy that "
+            "terminates TLS in front of it, then set DRAGONS_BEHIND_TLS_PROXY=true"
+        )
+        raise ValueError(msg)
 
     @property
     def database(self) -> Path:
@@ -102,7 +104,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         faults = "; ".join(
-            f"DRAGONS_{'_'.join(str(part) for part in fault['loc'] or ('host',)).upper()}: {fault['msg']}"
+            f"DRAGONS_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise InvalidInputError(

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from dragons.authority.lease import Lease
-from dragons.authority.revocation import Path, path_entries
+from dragons.authority.lease import Lease, path_of
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.identity.records import version_name
 
@@ -48,10 +47,9 @@ class HeldLease:
 def held(body: Lease, digest: str, above: tuple[str, ...]) -> HeldLease:
     """A lease at its issue; `above` is the path of its parent, if it has one."""
     name = version_name(body.agent, body.version)
-    path = Path(body.authorized_by, body.dock_id, body.agent, name, body.instance_id, body.lease_id, above)
     return HeldLease(
         body, digest, body.not_before, body.expires_at, frozenset(body.scope), name,
-        PublicKey(body.instance_key).key_id(KeyRole.INSTANCE), path_entries(path),
+        PublicKey(body.instance_key).key_id(KeyRole.INSTANCE), path_of(body, above),
     )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dragons.authority.lease import Lease
-from dragons.authority.revocation import STALE_AFTER_MS, Path, path_entries, reason_of
+from dragons.authority.lease import Lease, path_of
+from dragons.authority.revocation import STALE_AFTER_MS, reason_of
 from dragons.core.clock import parse_time
 from dragons.core.vocabulary import OrganismState, Reason, Risk
 
@@ -82,15 +82,6 @@ _STATE_REASONS = {
 def hold(lease: Lease, above: tuple[str, ...], now: Now) -> Holding:
     """Prepare a verified lease; `above` is the revocation path of its parent, if it has one."""
     expires_ms = parse_time(lease.expires_at)
-    path = Path(
-        operator=lease.authorized_by,
-        dock_id=lease.dock_id,
-        agent=lease.agent,
-        version=f"{lease.agent}@v{lease.version}",
-        instance_id=lease.instance_id,
-        lease_id=lease.lease_id,
-        above=above,
-    )
     return Holding(
         lease_id=lease.lease_id,
         tenant_id=lease.tenant_id,
@@ -101,7 +92,7 @@ def hold(lease: Lease, above: tuple[str, ...], now: Now) -> Holding:
         expires_ms=expires_ms,
         boot_deadline_ms=now.boot_ms + max(0, expires_ms - now.wall_ms),
         wall_minus_boot_ms=now.wall_ms - now.boot_ms,
-        path=path_entries(path),
+        path=path_of(lease, above),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from dragons.authority.dock import Dock
+from dragons.authority.revocation import Path, path_entries
 from dragons.core.canonical import Count, Document
 from dragons.core.capability import Scope
 from dragons.core.clock import Timestamp, parse_time
@@ -54,6 +55,21 @@ class Lease(Document):
     parent_lease_id: Id | msgspec.UnsetType = msgspec.UNSET
     parent_hash: Digest | msgspec.UnsetType = msgspec.UNSET
     delegation_hash: Digest | msgspec.UnsetType = msgspec.UNSET
+
+
+def path_of(lease: Lease, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Every entry whose revocation ends `lease`; `above` is the path of its parent, if it has one."""
+    return path_entries(
+        Path(
+            operator=lease.authorized_by,
+            dock_id=lease.dock_id,
+            agent=lease.agent,
+            version=f"{lease.agent}@v{lease.version}",
+            instance_id=lease.instance_id,
+            lease_id=lease.lease_id,
+            above=above,
+        )
+    )
 
 
 class Delegation(Document):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from dragons.authority.dock import Dock
-from dragons.authority.lease import BACKDATE_MS, LEASE, Lease, refuse_outside_dock
-from dragons.authority.revocation import Path, path_entries, reason_of
+from dragons.authority.lease import BACKDATE_MS, LEASE, Lease, path_of, refuse_outside_dock
+from dragons.authority.revocation import reason_of
 from dragons.control.denials import Refused
 from dragons.control.docks import dock_of, dock_revoked, dock_status
 from dragons.control.ports import Reader, Transaction
@@ -222,17 +222,7 @@ def lease_row(
     lease: Lease, statement: bytes, above: tuple[str, ...], *, path: tuple[str, ...] = ()
 ) -> LeaseRow:
     """The row of a lease; `path` when it is known already, else it is made with `above`, the parent's."""
-    entries = path or path_entries(
-        Path(
-            lease.authorized_by,
-            lease.dock_id,
-            lease.agent,
-            version_name(lease.agent, lease.version),
-            lease.instance_id,
-            lease.lease_id,
-            above,
-        )
-    )
+    entries = path or path_of(lease, above)
     parent = lease.parent_lease_id
     return LeaseRow(
         tenant_id=lease.tenant_id,
