@@ -31,13 +31,12 @@ from dragons.api.backend import Backend
 from dragons.control.caller import Caller
 from dragons.control.genesis import FirstKeys, create_tenant, prepare_genesis
 from dragons.control.ports import Store, Transaction
-from dragons.control.sweep import checkpoint, sweep
+from dragons.control.sweep import OUTAGE_AFTER_MS, Swept, checkpoint, sweep
 from dragons.control.tokens import TokenWish, hash_token, issue_api_token
 from dragons.core.clock import Clock, SteadyClock, SystemClock
 from dragons.core.errors import ConflictError, DragonsError, InvalidInputError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Role
-from dragons.liveness.organism import LivenessPolicy
 from dragons.sdk.home import CONFIG_FILE, TOKEN_FILE, Config, Home
 from dragons.settings import Settings
 
@@ -283,16 +282,18 @@ async def sweep_once(backend: Backend) -> None:
         return
     for tenant_id in tenants:
         try:
-            await backend.write(_sweep_of(backend, tenant_id))
+            while (await backend.write(_sweep_of(backend, tenant_id))).more:
+                pass
         except DragonsError as error:
             _log.error("sweep_failed", tenant_id=tenant_id, code=error.code, detail=error.message)
         except Exception:  # noqa: BLE001 - one tenant must not stop the sweep of the others
             _log.exception("sweep_failed", tenant_id=tenant_id)
 
 
-def _sweep_of(backend: Backend, tenant_id: str) -> Callable[[Transaction], object]:
+def _sweep_of(backend: Backend, tenant_id: str) -> Callable[[Transaction], Swept]:
     issuer, ledger = backend.keyring.issuer(tenant_id), backend.keyring.ledger(tenant_id)
-    return lambda tx: sweep(tx, issuer, ledger, tenant_id, LivenessPolicy())
+    outage_after_ms = max(OUTAGE_AFTER_MS, round(backend.settings.sweep_seconds * 3_000))
+    return lambda tx: sweep(tx, issuer, ledger, tenant_id, outage_after_ms=outage_after_ms)
 
 
 def _existing(settings: Settings) -> Tenancy:

@@ -13,10 +13,12 @@ from dragons.authority.dock import DOCK, Dock
 from dragons.authority.revocation import REVOCATION, Revocation, Target
 from dragons.control.caller import Caller
 from dragons.control.catalogue import publish_catalogue
+from dragons.control.dispatches import create_dispatch
 from dragons.control.docks import dock_agent
 from dragons.control.erase import erase
 from dragons.control.intervene import intervene
 from dragons.control.keys import register_key, revoke_key
+from dragons.control.policies import publish_policy
 from dragons.control.ports import Appended, Filter
 from dragons.control.revoke import revoke
 from dragons.control.rows import VersionRow
@@ -32,7 +34,8 @@ from dragons.core.vocabulary import Kind, Risk, Role
 from dragons.evidence import receipt
 from dragons.identity import records
 from dragons.identity.manifest import FileDigest, Manifest
-from dragons.liveness.organism import LivenessPolicy
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
+from dragons.liveness.policy import POLICY, Policy
 
 if TYPE_CHECKING:
     from tests.support.plane import Plane
@@ -227,10 +230,63 @@ class Governed:
         )
         return self.do(erase, self.signed(receipt.ERASURE, body, signer, changes))
 
-    def sweep(self, policy: LivenessPolicy | None = None) -> Swept:
+    def sweep(self, *, outage_after_ms: int = 10**15) -> Swept:
+        """Sweep once; by default however long ago the last sweep was, the control plane was there."""
         return self.plane.write(
-            lambda tx: sweep(tx, self.issuer, self.ledger, self.tenant_id, policy or LivenessPolicy())
+            lambda tx: sweep(tx, self.issuer, self.ledger, self.tenant_id, outage_after_ms=outage_after_ms)
         )
+
+    def publish_policy(self, signer: LocalSigner | None = None, **changes: Any) -> Appended:
+        """The product's thresholds as a policy of `reconciler`, with `changes`."""
+        return self.do(publish_policy, self.signed(POLICY, self.policy(**changes), signer, {}))
+
+    def dispatch(
+        self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments",), **changes: Any
+    ) -> str:
+        """Order work of an agent on the node `here`; the name of the dispatch."""
+        body = Dispatch(
+            dispatch_id=ids.new_id(ids.DISPATCH, self.now_ms),
+            tenant_id=self.tenant_id,
+            agent=agent,
+            dispatcher="process",
+            target="here",
+            scope=sorted(scope),
+            ttl_seconds=900,
+            goal_hash=sha256_hex(b"goal"),
+            spec_hash=sha256_hex(b"spec"),
+            created_at=self.now,
+        )
+        envelope = self.signed(DISPATCH_ORDER, body, None, changes)
+        self.plane.write(lambda tx: create_dispatch(tx, self.issuer, self.caller, envelope))
+        return envelope.body(DISPATCH_ORDER, Dispatch).dispatch_id
+
+    def intervene_agent(self, agent: str, action: str, reason: str = "test") -> Appended:
+        """Lay hand on all of an agent."""
+        body = receipt.Intervention(
+            tenant_id=self.tenant_id, agent=agent, action=action, reason=reason, at=self.now
+        )
+        envelope = self.signed(receipt.INTERVENTION, body, None, {})
+        return self.plane.write(lambda tx: intervene(tx, self.issuer, self.caller, envelope))
+
+    def policy(self, **changes: Any) -> Policy:
+        body = Policy(
+            tenant_id=self.tenant_id,
+            agent="reconciler",
+            version=1,
+            degrade_after_seconds=1_800,
+            autoheal_after_seconds=3_600,
+            lease_grace_seconds=300,
+            heal_timeout_seconds=300,
+            waiting_max_seconds=86_400,
+            restarts_max=3,
+            restart_window_seconds=21_600,
+            backoff_first_seconds=10,
+            backoff_longest_seconds=1_800,
+            progress_required=True,
+            progress_sources=["receipts", "output", "files", "boundary"],
+            published_at=self.now,
+        )
+        return msgspec.structs.replace(body, **changes)
 
     # --- keys ------------------------------------------------------------------------------------
 

@@ -75,8 +75,9 @@ ACCESS = MappingProxyType(
     }
 )
 
-# What was done under a lease may be reported after its token has expired; nothing else may be asked.
-LAPSED = frozenset({"receipts.append", "sessions.close"})
+# What was done under a lease may be reported after its token has expired, and the lease renewed late, if the
+# policy's grace allows; nothing else may be asked.
+LAPSED = frozenset({"receipts.append", "sessions.close", "leases.renew"})
 
 
 def roles_of(operation: str) -> frozenset[Role]:

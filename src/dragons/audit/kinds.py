@@ -10,6 +10,7 @@ from dragons.core.keys import KeyRole
 from dragons.core.vocabulary import Kind
 from dragons.evidence import receipt
 from dragons.identity import records
+from dragons.liveness import dispatch, policy
 
 
 class StatementKind(NamedTuple):
@@ -31,7 +32,10 @@ STATEMENTS: dict[Kind, tuple[StatementKind, ...]] = {
     Kind.MANIFEST_REGISTERED: (StatementKind(records.REGISTRATION, records.Registration, KeyRole.OPERATOR),),
     Kind.VERSION_ACTIVATED: (StatementKind(records.ACTIVATION, records.Activation, KeyRole.OPERATOR),),
     Kind.AGENT_DOCKED: (StatementKind(dock.DOCK, dock.Dock, KeyRole.OPERATOR),),
-    Kind.REVOKED: (StatementKind(revocation.REVOCATION, revocation.Revocation, KeyRole.OPERATOR),),
+    Kind.REVOKED: (
+        StatementKind(revocation.REVOCATION, revocation.Revocation, KeyRole.OPERATOR),
+        StatementKind(revocation.WITHDRAWAL, revocation.Withdrawal, KeyRole.ISSUER),
+    ),
     Kind.LEASE_ISSUED: (_LEASE,),
     Kind.LEASE_RENEWED: (_LEASE,),
     Kind.LEASE_DELEGATED: (StatementKind(lease.DELEGATION, lease.Delegation, KeyRole.INSTANCE),),
@@ -47,4 +51,9 @@ STATEMENTS: dict[Kind, tuple[StatementKind, ...]] = {
     Kind.STATE_CHANGED: (StatementKind(receipt.TRANSITION, receipt.Transition, KeyRole.ISSUER),),
     Kind.INTERVENTION: (StatementKind(receipt.INTERVENTION, receipt.Intervention, KeyRole.OPERATOR),),
     Kind.ERASED: (StatementKind(receipt.ERASURE, receipt.Erasure, KeyRole.OPERATOR),),
+    Kind.POLICY_PUBLISHED: (StatementKind(policy.POLICY, policy.Policy, KeyRole.OPERATOR),),
+    Kind.DISPATCH_ORDERED: (StatementKind(dispatch.DISPATCH_ORDER, dispatch.Dispatch, KeyRole.OPERATOR),),
+    Kind.DISPATCH_ENDED: (StatementKind(receipt.DISPATCH_END, receipt.DispatchEnd, KeyRole.ISSUER),),
+    Kind.REDISPATCHED: (StatementKind(receipt.REDISPATCH, receipt.Redispatch, KeyRole.ISSUER),),
+    Kind.NOTIFIED: (StatementKind(receipt.DELIVERY, receipt.Delivery, KeyRole.ISSUER),),
 }

@@ -17,7 +17,7 @@ from dragons.core.capability import Scope
 from dragons.core.clock import Timestamp, parse_time
 from dragons.core.hashing import Digest
 from dragons.core.ids import AgentName, Id, InstanceId
-from dragons.core.vocabulary import Reason
+from dragons.core.vocabulary import Outcome, Reason
 
 LEASE = "lease"
 RELEASE = "release"
@@ -87,12 +87,17 @@ class Delegation(Document):
 
 
 class Release(Document):
-    """An instance gives its lease back before expiry, signed by the instance."""
+    """An instance gives its lease back before expiry, signed by the instance.
+
+    `outcome` is completed or failed where the holder watched its program to the end, `detail` how it ended.
+    """
 
     tenant_id: Id
     lease_id: Id
     instance_id: InstanceId
     released_at: Timestamp
+    outcome: Outcome | msgspec.UnsetType = msgspec.UNSET
+    detail: Annotated[str, msgspec.Meta(max_length=500)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Refusal(NamedTuple):

@@ -14,10 +14,11 @@ import msgspec
 
 from dragons.core.canonical import Count, Document
 from dragons.core.clock import Timestamp
-from dragons.core.ids import Id
+from dragons.core.ids import Id, InstanceId
 from dragons.core.vocabulary import Reason
 
 REVOCATION = "revocation"
+WITHDRAWAL = "withdrawal"
 REVOCATIONS_VIEW = "revocations-view"
 STALE_AFTER_MS = 5_000
 
@@ -42,6 +43,16 @@ class Revocation(Document):
     target: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     revoked_at: Timestamp
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class Withdrawal(Document):
+    """Signed by the issuer: a lease that it issued has no authority from now on. Healing does this."""
+
+    tenant_id: Id
+    lease_id: Id
+    instance_id: InstanceId
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    withdrawn_at: Timestamp
 
 
 class RevocationsView(Document):

@@ -15,9 +15,11 @@ from dragons.control.caller import Caller
 from dragons.control.catalogue import risks
 from dragons.control.denials import Refused, Subject, record_denial
 from dragons.control.ports import About, Appended, Transaction
+from dragons.control.progress import note_work
 from dragons.control.rows import ReceiptRow
 from dragons.control.standing import Ended, Standing, about, ended, standing_of
 from dragons.control.statements import take_instance_statement
+from dragons.control.steps import refuse_report, report_step
 from dragons.core.clock import format_time, parse_time
 from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from dragons.core.hashing import sha256_hex
@@ -67,7 +69,7 @@ def append_claim(
         return _again(known, body, statement)
     _check_form(tx, caller, body)
     over = ended(tx, standing, tx.now_ms)
-    refused = _refuse(tx, standing, body, over)
+    refused = _refuse(tx, standing, body, over) or refuse_report(tx, body)
     if refused is not None:
         subject = Subject(caller.tenant_id, caller.instance_id, caller.instance_id, about(tx, standing))
         return record_denial(tx, issuer, subject, "receipt", refused)
@@ -87,6 +89,9 @@ def append_claim(
     if isinstance(body.corrects, str):
         header["corrects"] = body.corrects
     appended = tx.append(caller.tenant_id, Kind.WORK, statement, header, claim_id=body.claim_id)
+    report_step(tx, standing.instance.agent, body, appended)
+    if body.outcome is Outcome.COMPLETED and not late:
+        note_work(tx, issuer, standing.instance, body, appended)
     return ClaimReceipt(body.claim_id, appended, late, known=False)
 
 
@@ -146,7 +151,8 @@ def _decided(tx: Transaction, body: Claim) -> bool:
         return False
     found = {row.decision_id: row for row in tx.decisions(body.tenant_id, body.session_id)}
     decision = found.get(body.decision_id)
-    return decision is not None and (decision.action, decision.instance_id) == (
+    return decision is not None and (decision.action, decision.instance_id, decision.step_key) == (
         body.action,
         body.instance_id,
+        body.step_key if isinstance(body.step_key, str) else "",
     )

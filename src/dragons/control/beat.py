@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from dragons.control.caller import Caller
-from dragons.control.organism import change_state
+from dragons.control.organism import advance
+from dragons.control.policies import policy_of
 from dragons.control.ports import Reader, Transaction
+from dragons.control.progress import RECEIPTS
 from dragons.control.rows import InstanceRow
 from dragons.control.standing import ended, standing_of
 from dragons.control.statements import DATE_SKEW_MS
@@ -17,8 +19,9 @@ from dragons.core.clock import parse_time
 from dragons.core.errors import DragonsError, ForbiddenError, InvalidInputError
 from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import Envelope, is_signed_by
-from dragons.core.vocabulary import OrganismState, Reason, Role
-from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
+from dragons.core.vocabulary import Reason, Role
+from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress
+from dragons.liveness.organism import Beat
 
 
 @dataclass(slots=True)
@@ -55,24 +58,40 @@ def _accept(tx: Transaction, issuer: Signer, caller: Caller, envelope: Envelope)
     over = ended(tx, standing_of(tx, caller.tenant_id, body.instance_id), tx.now_ms)
     if over is not None:
         raise ForbiddenError(over.reason, "The instance has no authority; its heartbeat does not count.")
+    waiting = body.waiting
     after = replace(
         instance,
         pulse_ms=tx.now_ms,
         beat_sequence=body.sequence,
         beats=instance.beats + 1,
         last_beat=encode(envelope),
+        waiting_for="" if isinstance(waiting, msgspec.UnsetType) else waiting.reason,
     )
-    progress = body.progress
-    if not isinstance(progress, msgspec.UnsetType) and progress.sequence > instance.progress_sequence:
-        after = replace(
-            after,
-            progress_sequence=progress.sequence,
-            progress_ms=tx.now_ms,
-            progress_source=progress.source,
-        )
+    progressed = False
+    if not isinstance(body.progress, msgspec.UnsetType):
+        after, progressed = _progress(tx, after, body.progress)
     tx.put_instance(after)
-    if after.state is OrganismState.DEGRADED:
-        change_state(tx, issuer, after, OrganismState.RUNNING, "heartbeat current, lease valid")
+    until_ms = 0 if isinstance(waiting, msgspec.UnsetType) else parse_time(waiting.until)
+    advance(tx, issuer, after, Beat(progressed, until_ms))
+
+
+def _progress(tx: Transaction, instance: InstanceRow, seen: Progress) -> tuple[InstanceRow, bool]:
+    """The instance with what it says of its progress, and whether that counts as verified.
+
+    Receipts count when they are appended, by the ledger itself; a claim never counts.
+    """
+    if seen.sequence <= instance.progress_sequence:
+        return instance, False
+    after = replace(instance, progress_sequence=seen.sequence)
+    counts = (
+        seen.source != RECEIPTS
+        and seen.source in policy_of(tx, instance.tenant_id, instance.agent).progress_sources
+    )
+    if not counts or seen.digest == instance.progress_digest:
+        return after, False
+    return replace(
+        after, progress_ms=tx.now_ms, progress_source=seen.source, progress_digest=seen.digest
+    ), True
 
 
 def _instance(reader: Reader, caller: Caller, body: Heartbeat) -> InstanceRow:

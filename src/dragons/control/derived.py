@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from dragons.authority.revocation import REVOCATION, Revocation, Target, entry
+from dragons.authority.revocation import REVOCATION, WITHDRAWAL, Revocation, Target, Withdrawal, entry
 from dragons.control.genesis import first_ledger_key
 from dragons.control.keys import key_row
 from dragons.control.ports import Reader
@@ -36,10 +36,10 @@ from dragons.identity.records import (
     version_name,
 )
 
-_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _REGISTRATION = (
-    payload_type(kind) for kind in (TENANT, KEY, KEY_REVOCATION, REVOCATION, REGISTRATION)
+_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _WITHDRAWAL, _REGISTRATION = (
+    payload_type(kind) for kind in (TENANT, KEY, KEY_REVOCATION, REVOCATION, WITHDRAWAL, REGISTRATION)
 )
-_GIVES_OR_ENDS = {_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _REGISTRATION}
+_GIVES_OR_ENDS = {_TENANT, _KEY, _KEY_REVOCATION, _REVOCATION, _WITHDRAWAL, _REGISTRATION}
 
 
 @dataclass(slots=True)
@@ -74,6 +74,8 @@ class Derived:
         elif row.statement_type == _REVOCATION:
             revocation = decode(Revocation, row.statement)
             self.revoked[entry(revocation.kind, revocation.target)] = row.seq
+        elif row.statement_type == _WITHDRAWAL:
+            self.revoked[entry(Target.LEASE, decode(Withdrawal, row.statement).lease_id)] = row.seq
         elif row.statement_type == _REGISTRATION:
             made = decode(Registration, row.statement)
             name = entry(Target.VERSION, version_name(made.manifest.agent, made.version))

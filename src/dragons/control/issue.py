@@ -12,6 +12,7 @@ from dragons.authority.lease import BACKDATE_MS, LEASE, Lease, path_of, refuse_o
 from dragons.authority.revocation import reason_of
 from dragons.control.denials import Refused
 from dragons.control.docks import dock_of, dock_revoked, dock_status
+from dragons.control.organism import arm
 from dragons.control.ports import Reader, Transaction
 from dragons.control.rows import InstanceRow, LeaseRow, VersionRow
 from dragons.control.standing import Standing, about
@@ -172,8 +173,9 @@ def issue(tx: Transaction, issuer: Signer, made: Draft) -> Grant:
         state_reason="lease issued",
         state_since_ms=now_ms,
         started_ms=now_ms,
+        owed_ms=now_ms,
     )
-    return record_lease(
+    grant = record_lease(
         tx,
         issuer,
         instance,
@@ -183,6 +185,8 @@ def issue(tx: Transaction, issuer: Signer, made: Draft) -> Grant:
         path=made.path,
         not_after_ms=made.not_after_ms,
     )
+    arm(tx, instance)
+    return grant
 
 
 def record_lease(

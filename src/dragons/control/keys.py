@@ -7,6 +7,7 @@ from dataclasses import replace
 from dragons.authority.revocation import Target, entry
 from dragons.control.caller import Caller
 from dragons.control.compromise import spoiled_versions
+from dragons.control.organism import look_again
 from dragons.control.ports import Appended, Reader, Transaction
 from dragons.control.rows import KeyRow, RevocationRow
 from dragons.control.statements import take_body
@@ -68,6 +69,7 @@ def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended
     ]
     for ordinal, name in enumerate(ended, tx.revocation_count(caller.tenant_id)):
         tx.put_revocation(RevocationRow(caller.tenant_id, ordinal, name, tx.now_ms))
+    look_again(tx, caller.tenant_id, ended)
     return tx.append(caller.tenant_id, Kind.KEY_REVOKED, statement)
 
 

@@ -7,19 +7,28 @@ from typing import NamedTuple
 from dragons.authority.dock import TTL_SECONDS_MAX
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused, Subject, record_denial
+from dragons.control.dispatches import HELD
+from dragons.control.incidents import resolve_incident
 from dragons.control.issue import Grant, Place, Wish, draft, fit, issue
-from dragons.control.organism import change_state
+from dragons.control.nodes import launched
+from dragons.control.orders import open_start
+from dragons.control.organism import advance
 from dragons.control.ports import About, Transaction
+from dragons.control.rows import InstanceRow
 from dragons.core.capability import scope_of
 from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError
 from dragons.core.ids import DISPATCH, check_id, check_instance_id, new_id
 from dragons.core.keys import PublicKey, Signer
-from dragons.core.vocabulary import OrganismState
+from dragons.core.vocabulary import OrganismState, Reason
 from dragons.identity.manifest import Manifest, check_manifest
+from dragons.liveness.organism import Replaced
 
 
 class LaunchWish(NamedTuple):
-    """What a launcher asks for; `dispatch_id` empty starts a new dispatch."""
+    """What a launcher asks for; `dispatch_id` empty starts a new dispatch.
+
+    `epoch` 0 takes the next; another one must be the next, so that an order is carried out once.
+    """
 
     instance_id: str
     instance_key: bytes
@@ -28,6 +37,7 @@ class LaunchWish(NamedTuple):
     delegate_scope: tuple[str, ...] = ()
     ttl_seconds: int = 900
     dispatch_id: str = ""
+    epoch: int = 0
 
 
 def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: LaunchWish) -> Grant | Refused:
@@ -49,12 +59,17 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
         replaces=wanted.dispatch_id,
     )
     place = _place(tx, caller, wanted)
+    held = _held(tx, caller.tenant_id, wanted)
+    if held is not None:
+        return _refuse(tx, issuer, wish, held)
     fitting = fit(tx, wish, tx.now_ms)
     made = fitting if isinstance(fitting, Refused) else draft(tx, wish, fitting, place, tx.now_ms)
     if isinstance(made, Refused):
         return _refuse(tx, issuer, wish, made)
-    _dispatch(tx, issuer, caller, place)
-    return issue(tx, issuer, made)
+    old = _dispatch(tx, issuer, caller, place)
+    grant = issue(tx, issuer, made)
+    _carry_out(tx, grant, old)
+    return grant
 
 
 def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:
@@ -63,18 +78,67 @@ def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:
     check_id(DISPATCH, wanted.dispatch_id)
     before = tx.epoch(caller.tenant_id, wanted.dispatch_id)
     known = tx.instances(caller.tenant_id, dispatch_id=wanted.dispatch_id)
-    if before == 0 or any(one.agent != wanted.manifest.agent for one in known):
+    dispatch = tx.dispatch(caller.tenant_id, wanted.dispatch_id)
+    if (
+        (before == 0 and dispatch is None)
+        or (dispatch is not None and dispatch.agent != wanted.manifest.agent)
+        or any(one.agent != wanted.manifest.agent for one in known)
+    ):
         raise NotFoundError(
             "dispatch_missing", f"{wanted.manifest.agent} has no dispatch {wanted.dispatch_id}."
+        )
+    if wanted.epoch not in {0, before + 1}:
+        raise ConflictError(
+            Reason.EPOCH_STALE,
+            f"Epoch {wanted.epoch} of {wanted.dispatch_id} is not the next: {before + 1} is.",
         )
     return Place(wanted.dispatch_id, before + 1)
 
 
-def _dispatch(tx: Transaction, issuer: Signer, caller: Caller, place: Place) -> None:
+def _held(tx: Transaction, tenant_id: str, wanted: LaunchWish) -> Refused | None:
+    """Why nothing of this agent or dispatch may be launched now, None when it may."""
+    hold = tx.hold(tenant_id, wanted.manifest.agent)
+    if hold is not None:
+        return Refused(
+            Reason.ORGANISM_QUARANTINED, f"{hold.agent} was quarantined by an operator: {hold.reason}"
+        )
+    if not wanted.dispatch_id:
+        return None
+    for one in tx.instances(tenant_id, live=True, dispatch_id=wanted.dispatch_id):
+        if one.state is OrganismState.QUARANTINED:
+            return Refused(Reason.ORGANISM_QUARANTINED, f"{one.instance_id}: {one.state_reason}")
+    dispatch = tx.dispatch(tenant_id, wanted.dispatch_id)
+    if dispatch is None:
+        return None
+    if dispatch.ended_ms is not None:
+        return Refused(Reason.DISPATCH_ENDED, f"{dispatch.dispatch_id} is {dispatch.state}")
+    if dispatch.state == HELD:
+        return Refused(Reason.ORGANISM_QUARANTINED, dispatch.state_reason)
+    order = open_start(tx, dispatch)
+    if order is None or order.due_ms > tx.now_ms or wanted.epoch not in {0, order.epoch}:
+        return Refused(
+            Reason.DISPATCH_NOT_ORDERED, "no start of this dispatch and epoch is ordered at this time"
+        )
+    return None
+
+
+def _carry_out(tx: Transaction, grant: Grant, replaced: list[InstanceRow]) -> None:
+    """What a launch settles: the order that asked for it, and the incident that it heals."""
+    instance = grant.instance
+    dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
+    order = None if dispatch is None else open_start(tx, dispatch)
+    if order is not None:
+        launched(tx, instance, order)
+    for old in replaced:
+        resolve_incident(tx, old, tx.tree_size(instance.tenant_id) - 1, f"healed by epoch {instance.epoch}")
+
+
+def _dispatch(tx: Transaction, issuer: Signer, caller: Caller, place: Place) -> list[InstanceRow]:
     # Only when the new instance may begin: a refused launch leaves the old one at work.
-    for old in tx.instances(caller.tenant_id, live=True, dispatch_id=place.dispatch_id):
-        change_state(tx, issuer, old, OrganismState.STOPPED, f"replaced by epoch {place.epoch}")
+    old = list(tx.instances(caller.tenant_id, live=True, dispatch_id=place.dispatch_id))
+    replaced = [advance(tx, issuer, one, Replaced(place.epoch)) for one in old]
     tx.put_epoch(caller.tenant_id, place.dispatch_id, place.epoch, expected=place.epoch - 1)
+    return replaced
 
 
 def _refuse(tx: Transaction, issuer: Signer, wish: Wish, refused: Refused) -> Refused:

@@ -22,7 +22,7 @@ from dragons.control.catalogue import current_catalogue
 from dragons.control.denials import Refused, Subject, record_denial
 from dragons.control.docks import dock_of, dock_status
 from dragons.control.issue import Fitting, Grant, Place, Wish, draft, fit, issue, record_lease
-from dragons.control.organism import change_state
+from dragons.control.organism import advance
 from dragons.control.ports import Appended, Transaction
 from dragons.control.standing import Standing, about, ended, standing_of
 from dragons.control.statements import check_date, take_instance_statement
@@ -32,8 +32,9 @@ from dragons.core.errors import ConflictError, ForbiddenError, NotFoundError
 from dragons.core.ids import DISPATCH, check_instance_id, new_id
 from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import Envelope, parse_envelope
-from dragons.core.vocabulary import Kind, OrganismState, Reason
+from dragons.core.vocabulary import Kind, Reason
 from dragons.identity.manifest import Manifest, check_manifest
+from dragons.liveness.organism import Ended
 
 
 def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refused:
@@ -80,7 +81,10 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
 
 
 def release_lease(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:
-    """The instance gives its lease back and is stopped; its open sessions are abandoned."""
+    """The instance gives its lease back; its open sessions are abandoned.
+
+    It is stopped, unless its program failed and a dispatch goes on with another instance.
+    """
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
     key = PublicKey(standing.instance.public_key)
     body = take_instance_statement(caller, statement, RELEASE, Release, key)
@@ -89,11 +93,10 @@ def release_lease(tx: Transaction, issuer: Signer, caller: Caller, statement: En
         raise ForbiddenError(Reason.LEASE_MISSING, f"{body.lease_id} is not the instance's lease.")
     if standing.lease.released_ms is not None:
         raise ConflictError(Reason.LEASE_RELEASED, f"{body.lease_id} was given back already.")
-    instance = standing.instance
-    if instance.state is not OrganismState.STOPPED:
-        instance = change_state(tx, issuer, instance, OrganismState.STOPPED, "the lease was given back")
     lease = replace(standing.lease, released_ms=tx.now_ms)
     tx.put_lease(lease)
+    detail = body.detail if isinstance(body.detail, str) else "the lease was given back"
+    instance = advance(tx, issuer, standing.instance, Ended(body.outcome == "failed", detail))
     return tx.append(
         caller.tenant_id,
         Kind.LEASE_RELEASED,

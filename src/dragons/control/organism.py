@@ -1,100 +1,243 @@
-"""Changes of organism state: the only place that writes them, each with its receipt."""
+"""Organism states: the only place that changes them. `step` decides, this carries out, in one transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
 
-from dragons.control.ports import Transaction
-from dragons.control.rows import InstanceRow, SessionRow
-from dragons.control.standing import Standing, about
+from dragons.authority.revocation import WITHDRAWAL, Target, Withdrawal, entry
+from dragons.control.abandonment import abandon_sessions
+from dragons.control.dispatches import end_dispatch
+from dragons.control.incidents import close_incident, escalate, note_transition
+from dragons.control.orders import Start as StartOrder
+from dragons.control.orders import order_start, order_stop
+from dragons.control.policies import ORGANISM_TIMER, now_of
+from dragons.control.ports import Reader, Transaction
+from dragons.control.rows import DispatchRow, InstanceRow, LeaseRow, RevocationRow, TimerRow
+from dragons.control.standing import about, as_recorded
 from dragons.core.clock import format_time
 from dragons.core.errors import ConflictError, NotFoundError
+from dragons.core.hashing import sha256_hex
 from dragons.core.keys import Signer
 from dragons.core.statement import sign
-from dragons.core.vocabulary import Kind, OrganismState, Outcome
-from dragons.evidence.receipt import ABANDONMENT, TRANSITION, Abandonment, Transition
-from dragons.liveness.organism import may_follow
+from dragons.core.vocabulary import Kind, OrganismState
+from dragons.evidence.receipt import TRANSITION, Axes, Transition
+from dragons.liveness import organism as rules
+from dragons.liveness.organism import Event, Now, Organism
+
+HALTED = frozenset({OrganismState.AUTOHEALING, OrganismState.QUARANTINED, OrganismState.STOPPED})
+_QUIET = rules.Beat | rules.Progressed | rules.Renewed
 
 
-def change_state(
-    tx: Transaction, issuer: Signer, instance: InstanceRow, after: OrganismState, reason: str
-) -> InstanceRow:
-    """Move an instance along the table, on the record; a stopped one leaves no open session behind."""
-    if not may_follow(instance.state, after):
-        raise ConflictError("transition_illegal", f"{instance.state} can't become {after}.")
-    body = Transition(
-        tenant_id=instance.tenant_id,
-        instance_id=instance.instance_id,
-        before=instance.state,
-        after=after,
-        reason=reason[:500],
-        at=format_time(tx.now_ms),
-    )
-    changed = replace(
-        instance,
-        state=after,
-        state_reason=reason,
-        state_since_ms=tx.now_ms,
-        stopped_ms=tx.now_ms if after is OrganismState.STOPPED else None,
-    )
-    tx.put_instance(changed)
-    tx.append(
-        instance.tenant_id,
-        Kind.STATE_CHANGED,
-        sign(TRANSITION, body, issuer),
-        about(tx, _standing(tx, changed)),
-    )
-    if after is OrganismState.STOPPED:
-        for session in tx.sessions(instance.tenant_id, instance_id=instance.instance_id, open_only=True):
-            abandon(tx, issuer, changed, session, reason)
-    return changed
-
-
-def abandon(tx: Transaction, issuer: Signer, instance: InstanceRow, session: SessionRow, why: str) -> None:
-    """End a session that its instance never ended: every authorized action, then the session itself."""
-    abandon_actions(tx, issuer, instance, session, why)
-    tx.append(
-        session.tenant_id,
-        Kind.SESSION_CLOSED,
-        sign(ABANDONMENT, _ending(tx, session, why), issuer),
-        {
-            **about(tx, _standing(tx, instance)),
-            "session_id": session.session_id,
-            "outcome": Outcome.ABANDONED,
-        },
-    )
-    tx.put_session(replace(session, closed_ms=tx.now_ms, outcome=Outcome.ABANDONED.value))
-
-
-def abandon_actions(
-    tx: Transaction, issuer: Signer, instance: InstanceRow, session: SessionRow, why: str
-) -> None:
-    """End every authorized action of a session that was never reported."""
-    known = about(tx, _standing(tx, instance))
-    ending = _ending(tx, session, why)
-    for decision in tx.decisions(session.tenant_id, session.session_id):
-        body = msgspec.structs.replace(ending, decision_id=decision.decision_id)
-        tx.append(
-            session.tenant_id, Kind.WORK, sign(ABANDONMENT, body, issuer),
-            {**known, "session_id": session.session_id, "action": decision.action, "outcome": Outcome.ABANDONED},
-        )  # fmt: skip
-        tx.drop_decision(session.tenant_id, decision.decision_id)
-
-
-def _ending(tx: Transaction, session: SessionRow, why: str) -> Abandonment:
-    return Abandonment(
-        tenant_id=session.tenant_id,
-        instance_id=session.instance_id,
-        session_id=session.session_id,
-        why=why[:500],
-        abandoned_at=format_time(tx.now_ms),
+def organism_of(instance: InstanceRow, lease: LeaseRow, dispatch: DispatchRow | None) -> Organism:
+    """What the rows say of an instance, as `step` wants it."""
+    started_ms = instance.started_ms
+    return Organism(
+        state=instance.state,
+        pulse_ms=max(started_ms, instance.pulse_ms or 0),
+        progress_ms=max(started_ms, instance.progress_ms or 0),
+        owed_ms=max(started_ms, instance.owed_ms),
+        lease_expires_ms=lease.expires_ms,
+        supervised=dispatch is not None and dispatch.ended_ms is None,
+        restarts=() if dispatch is None else dispatch.restarts,
+        dead=bool(instance.dead),
+        fenced=bool(instance.fenced),
+        fence_ms=instance.fence_ms,
     )
 
 
-def _standing(tx: Transaction, instance: InstanceRow) -> Standing:
+def advance(tx: Transaction, issuer: Signer, instance: InstanceRow, event: Event) -> InstanceRow:
+    """Let `event` happen to an instance and carry out what follows; the instance as it is then.
+
+    ConflictError when an operator's act can't be carried out in this state.
+    """
     lease = tx.lease(instance.tenant_id, instance.lease_id)
     if lease is None:
         raise NotFoundError("lease_missing", f"{instance.lease_id} is not on the record.")
-    return Standing(instance, lease, instance.epoch, None)
+    now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms)
+    before = organism_of(instance, lease, tx.dispatch(instance.tenant_id, instance.dispatch_id))
+    try:
+        done = rules.step(before, event, now)
+    except rules.IllegalMoveError as error:
+        raise ConflictError(
+            f"organism_{error.state.value}",
+            f"{instance.instance_id} is {error.state.value}: {error.what} is not possible.",
+            fix="`dragons fleet` shows the states; a quarantined agent is released, a stopped one launched anew.",
+        ) from error
+    if not done.commands and isinstance(event, _QUIET):
+        # The timer that is set comes too early rather than too late, and is set again when it fires.
+        after = _kept(instance, done.organism)
+        if after is not instance:
+            tx.put_instance(after)
+        return after
+    return _Carrying(tx, issuer, now).carry(_kept(instance, done.organism), done)
+
+
+def settle(tx: Transaction, issuer: Signer, instance: InstanceRow) -> InstanceRow:
+    """What time, and what a person revoked, have made of an instance."""
+    lease = tx.lease(instance.tenant_id, instance.lease_id)
+    revoked = None if lease is None else tx.is_revoked(instance.tenant_id, lease.path)
+    if revoked is not None and instance.state not in HALTED:
+        return advance(tx, issuer, instance, rules.Revoked(revoked))
+    return advance(tx, issuer, instance, rules.Tick())
+
+
+def arm(tx: Transaction, instance: InstanceRow) -> None:
+    """Set the timer of an instance that was just launched."""
+    lease = tx.lease(instance.tenant_id, instance.lease_id)
+    if lease is not None:
+        now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms)
+        _set_timer(tx, instance, organism_of(instance, lease, None), now)
+
+
+def look_again(tx: Transaction, tenant_id: str, entries: Sequence[str]) -> None:
+    """Have the next sweep look at every live instance under something that was just revoked."""
+    wanted = set(entries)
+    for instance in tx.instances(tenant_id, live=True):
+        lease = tx.lease(tenant_id, instance.lease_id)
+        if lease is not None and not wanted.isdisjoint(lease.path):
+            tx.put_timer(TimerRow(tenant_id, ORGANISM_TIMER, instance.instance_id, tx.now_ms))
+
+
+def axes_of(reader: Reader, instance: InstanceRow, policy_version: int) -> Axes:
+    """Authority, pulse and progress of an instance as they are known now."""
+    lease = reader.lease(instance.tenant_id, instance.lease_id)
+    made = Axes(
+        lease_expires_at=format_time(0 if lease is None else lease.expires_ms), policy_version=policy_version
+    )
+    if instance.pulse_ms is not None:
+        made.pulse_at = format_time(instance.pulse_ms)
+        made.beat_sequence = instance.beat_sequence
+        made.heartbeat_hash = sha256_hex(instance.last_beat)
+    if instance.progress_ms is not None:
+        made.progress_at = format_time(instance.progress_ms)
+        made.progress_sequence = instance.progress_sequence
+        made.progress_source = instance.progress_source
+        if instance.progress_digest:
+            made.progress_digest = instance.progress_digest
+    if instance.waiting_for:
+        made.waiting_for = instance.waiting_for
+    return made
+
+
+class _Carrying:
+    """Carrying out the commands of one step."""
+
+    def __init__(self, tx: Transaction, issuer: Signer, now: Now) -> None:
+        self._tx = tx
+        self._issuer = issuer
+        self._now = now
+
+    def carry(self, instance: InstanceRow, done: rules.Step) -> InstanceRow:
+        tx = self._tx
+        tx.put_instance(instance)
+        dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
+        if dispatch is not None and dispatch.restarts != done.organism.restarts:
+            dispatch = replace(dispatch, restarts=done.organism.restarts)
+            tx.put_dispatch(dispatch)
+        for command in done.commands:
+            instance = self._one(instance, command)
+        _set_timer(tx, instance, done.organism, self._now)
+        return instance
+
+    def _one(self, instance: InstanceRow, command: rules.Command) -> InstanceRow:
+        tx, issuer = self._tx, self._issuer
+        dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
+        if isinstance(command, rules.Enter):
+            return self._enter(instance, command)
+        if isinstance(command, rules.Withdraw):
+            self._withdraw(instance, command.reason)
+        elif isinstance(command, rules.Escalate):
+            escalate(tx, instance, command.reason)
+        elif dispatch is None:
+            return instance
+        elif isinstance(command, rules.Kill):
+            order_stop(tx, dispatch, instance)
+        elif isinstance(command, rules.Start):
+            order_start(tx, issuer, dispatch, StartOrder(command.not_before_ms, command.reason, instance))
+        elif isinstance(command, rules.Hold):
+            tx.put_dispatch(replace(dispatch, state="held", state_reason=command.reason))
+        elif isinstance(command, rules.Unhold):
+            tx.put_dispatch(replace(dispatch, state="open", state_reason="released by an operator"))
+        else:
+            end_dispatch(tx, issuer, dispatch, command.outcome, command.reason)
+        return instance
+
+    def _enter(self, instance: InstanceRow, move: rules.Enter) -> InstanceRow:
+        tx = self._tx
+        instance = note_transition(tx, instance, move)
+        halted_ms = instance.halted_ms
+        if halted_ms is None and move.after in HALTED:
+            halted_ms = tx.now_ms
+        after = replace(
+            instance,
+            state=move.after,
+            state_reason=move.reason,
+            state_since_ms=tx.now_ms,
+            halted_ms=halted_ms,
+            stopped_ms=tx.now_ms if move.after is OrganismState.STOPPED else None,
+        )
+        tx.put_instance(after)
+        body = Transition(
+            tenant_id=after.tenant_id,
+            instance_id=after.instance_id,
+            before=move.before,
+            after=move.after,
+            trigger=move.trigger.value,
+            reason=move.reason[:500],
+            at=format_time(tx.now_ms),
+            axes=axes_of(tx, after, self._now.policy.version),
+            dispatch_id=after.dispatch_id,
+            incident_id=after.incident_id or msgspec.UNSET,
+        )
+        appended = tx.append(
+            after.tenant_id,
+            Kind.STATE_CHANGED,
+            sign(TRANSITION, body, self._issuer),
+            about(tx, as_recorded(tx, after)),
+        )
+        if move.after in HALTED:
+            abandon_sessions(tx, self._issuer, after, move.reason)
+        return close_incident(tx, after, move, appended)
+
+    def _withdraw(self, instance: InstanceRow, reason: str) -> None:
+        tx = self._tx
+        name = entry(Target.LEASE, instance.lease_id)
+        if tx.is_revoked(instance.tenant_id, [name]) is not None:
+            return
+        ordinal = tx.revocation_count(instance.tenant_id)
+        tx.put_revocation(RevocationRow(instance.tenant_id, ordinal, name, tx.now_ms))
+        body = Withdrawal(
+            tenant_id=instance.tenant_id,
+            lease_id=instance.lease_id,
+            instance_id=instance.instance_id,
+            reason=reason[:500],
+            withdrawn_at=format_time(tx.now_ms),
+        )
+        tx.append(
+            instance.tenant_id,
+            Kind.REVOKED,
+            sign(WITHDRAWAL, body, self._issuer),
+            about(tx, as_recorded(tx, instance)),
+        )
+        # Leases that were delegated under it end with it.
+        look_again(tx, instance.tenant_id, [name])
+
+
+def _kept(instance: InstanceRow, organism: Organism) -> InstanceRow:
+    """The row with what `step` remembers."""
+    wanted = (organism.owed_ms, int(organism.dead), int(organism.fenced), organism.fence_ms)
+    if wanted == (instance.owed_ms, instance.dead, instance.fenced, instance.fence_ms):
+        return instance
+    owed_ms, dead, fenced, fence_ms = wanted
+    return replace(instance, owed_ms=owed_ms, dead=dead, fenced=fenced, fence_ms=fence_ms)
+
+
+def _set_timer(tx: Transaction, instance: InstanceRow, organism: Organism, now: Now) -> None:
+    at_ms = rules.due_ms(organism, now)
+    if at_ms is None:
+        tx.drop_timer(instance.tenant_id, ORGANISM_TIMER, instance.instance_id)
+    else:
+        tx.put_timer(TimerRow(instance.tenant_id, ORGANISM_TIMER, instance.instance_id, at_ms))

@@ -11,6 +11,7 @@ from dragons.authority.revocation import (
     entry,
 )
 from dragons.control.caller import Caller
+from dragons.control.organism import look_again
 from dragons.control.ports import Appended, Reader, Transaction
 from dragons.control.rows import RevocationRow
 from dragons.control.statements import check_date, take_operator_statement
@@ -39,6 +40,7 @@ def revoke(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
         raise ConflictError("revoked_already", f"{body.kind} {body.target} is revoked already.")
     ordinal = tx.revocation_count(caller.tenant_id)
     tx.put_revocation(RevocationRow(caller.tenant_id, ordinal, name, tx.now_ms))
+    look_again(tx, caller.tenant_id, [name])
     return tx.append(caller.tenant_id, Kind.REVOKED, statement)
 
 

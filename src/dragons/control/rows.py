@@ -94,7 +94,12 @@ class DockRow:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
-    """One running copy. Its scope and times come from its current lease."""
+    """One running copy. Its scope and times come from its current lease.
+
+    `owed_ms`, `dead`, `fenced` and `fence_ms` are as in `dragons.liveness.organism.Organism`; `seen_work`
+    is the memory of `dragons.liveness.progress`, `repeats` how often work was repeated since progress.
+    `halted_ms` is when it first lost its authority for good, `last_work` its newest receipt of progress.
+    """
 
     tenant_id: str
     instance_id: str
@@ -118,6 +123,18 @@ class InstanceRow:
     progress_ms: int | None = None
     progress_source: str = ""
     last_beat: bytes = b""
+    progress_digest: str = ""
+    owed_ms: int = 0
+    waiting_for: str = ""
+    seen_work: bytes = b""
+    repeats: int = 0
+    dead: int = 0
+    fenced: int = 0
+    fence_ms: int = 0
+    node: str = ""
+    incident_id: str = ""
+    halted_ms: int | None = None
+    last_work: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +188,7 @@ class RevocationRow:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """An action that the control plane authorized and that awaits its receipt."""
+    """An action that the control plane authorized and that awaits its receipt; `step_key` or empty."""
 
     tenant_id: str
     decision_id: str
@@ -179,6 +196,7 @@ class DecisionRow:
     instance_id: str
     action: str
     decided_ms: int
+    step_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,3 +236,172 @@ class ReceiptRow:
     session_id: str | None = None
     session_position: int | None = None
     claim_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """A version of an agent's liveness policy; `agent` is `*` for those without one of their own."""
+
+    tenant_id: str
+    agent: str
+    version: int
+    statement: bytes
+    published_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRow:
+    """A dispatch that the control plane supervises. `state` is open, held, completed, failed or cancelled.
+
+    `restarts` are the times (epoch milliseconds) of starts ordered by healing since an operator last
+    released it.
+    """
+
+    tenant_id: str
+    dispatch_id: str
+    agent: str
+    dispatcher: str
+    target: str
+    statement: bytes
+    state: str
+    state_reason: str
+    created_ms: int
+    restarts: tuple[int, ...] = ()
+    ended_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order to a dispatcher: `kind` is start or stop; it may be taken from `due_ms` on.
+
+    `instance_id` is whom a stop is for, `outcome` done, failed or superseded once it is over, `handover`
+    the canonical JSON of `dragons.evidence.receipt.Handover` or empty.
+    """
+
+    tenant_id: str
+    order_id: str
+    dispatch_id: str
+    agent: str
+    kind: str
+    epoch: int
+    dispatcher: str
+    target: str
+    instance_id: str
+    due_ms: int
+    created_ms: int
+    handover: bytes = b""
+    taken_ms: int | None = None
+    done_ms: int | None = None
+    outcome: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node as it last reported."""
+
+    tenant_id: str
+    node: str
+    first_ms: int
+    seen_ms: int
+    running: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """An agent that an operator quarantined: nothing of it is launched. `receipt_id` says who and why."""
+
+    tenant_id: str
+    agent: str
+    since_ms: int
+    reason: str
+    receipt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """A dispatch's time away from `running`: the seqs of its first and last receipts."""
+
+    tenant_id: str
+    incident_id: str
+    agent: str
+    dispatch_id: str
+    instance_id: str
+    opened_ms: int
+    opened_seq: int
+    state: str
+    reason: str
+    closed_ms: int | None = None
+    closed_seq: int | None = None
+    resolution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """Something to look at when `due_ms` has come: `kind` is organism or order, `key` its name."""
+
+    tenant_id: str
+    kind: str
+    key: str
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message in the outbox: `facts` (canonical JSON) go through a template to `channel`.
+
+    It is due at `due_ms`; once it is over `outcome` is delivered or failed.
+    """
+
+    tenant_id: str
+    message_id: str
+    channel: str
+    topic: str
+    facts: bytes
+    created_ms: int
+    due_ms: int
+    attempts: int = 0
+    incident_id: str = ""
+    done_ms: int | None = None
+    outcome: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A step that happens once, as it was last begun; completed by a receipt.
+
+    `attempt` tells a repeated question from a second beginning. `decision_id` is empty after the agent
+    said that the step did not happen: it may begin again.
+    """
+
+    tenant_id: str
+    step_key: str
+    agent: str
+    instance_id: str
+    epoch: int
+    session_id: str
+    action: str
+    decision_id: str
+    attempt: str
+    begun_ms: int
+    completed_ms: int | None = None
+    receipt_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRow:
+    """When the control plane last swept this tenant."""
+
+    tenant_id: str
+    seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutageRow:
+    """A time in which the control plane did not sweep, and so could not be reached."""
+
+    tenant_id: str
+    from_ms: int
+    until_ms: int

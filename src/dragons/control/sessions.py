@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dragons.control.abandonment import abandon_actions
 from dragons.control.append import LATE_MS_MAX
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused, Subject, record_denial
-from dragons.control.organism import abandon_actions
 from dragons.control.ports import About, Appended, Transaction
 from dragons.control.rows import SessionRow
 from dragons.control.standing import Standing, about, ended, standing_of

@@ -9,7 +9,7 @@ from dragons.authority.revocation import reason_of
 from dragons.control.catalogue import risks
 from dragons.control.ports import About, Reader, Transaction
 from dragons.control.rows import InstanceRow, LeaseRow
-from dragons.core.errors import ForbiddenError
+from dragons.core.errors import ForbiddenError, NotFoundError
 from dragons.core.vocabulary import OrganismState, Reason
 from dragons.identity.records import version_name
 from dragons.liveness.mtboi import WINDOW_MS, mtboi_seconds
@@ -52,6 +52,14 @@ def standing_of(reader: Reader, tenant_id: str, instance_id: str) -> Standing:
         reader.epoch(tenant_id, instance.dispatch_id),
         reader.is_revoked(tenant_id, lease.path),
     )
+
+
+def as_recorded(reader: Reader, instance: InstanceRow) -> Standing:
+    """The standing for a receipt's header: nothing is decided by it."""
+    lease = reader.lease(instance.tenant_id, instance.lease_id)
+    if lease is None:
+        raise NotFoundError("lease_missing", f"{instance.lease_id} is not on the record.")
+    return Standing(instance, lease, instance.epoch, None)
 
 
 def judge(reader: Reader, standing: Standing, capability: str, now_ms: int) -> Allow | Deny:

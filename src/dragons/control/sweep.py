@@ -1,36 +1,58 @@
-"""The sweep: what follows from time alone. Restart-safe, because it derives everything from the store."""
+"""The sweep: what follows from time alone. It looks at timers that are due, never at the whole fleet.
+
+A timer is a row; what it causes is committed together with its removal or its next time, so none is lost
+and none fires twice, whoever sweeps and whatever crashes. A control plane that was away says so in the
+store before it looks at any timer: that time is nobody's silence.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from dragons.control.denials import flush_denials
-from dragons.control.organism import abandon, change_state
+from dragons.control.nodes import fail_start
+from dragons.control.orders import ORDER_TIMER
+from dragons.control.organism import settle
+from dragons.control.policies import ORGANISM_TIMER
 from dragons.control.ports import Transaction
-from dragons.control.rows import InstanceRow
-from dragons.control.standing import standing_of
+from dragons.control.rows import OutageRow, PresenceRow, TimerRow
 from dragons.core.keys import Signer
-from dragons.core.vocabulary import OrganismState
 from dragons.evidence.checkpoint import parse_note, sign_checkpoint
 from dragons.evidence.merkle import root_at
-from dragons.liveness.organism import LivenessFacts, LivenessPolicy, derive
+
+TIMERS_MAX = 500
+# A longer pause between two sweeps is an outage of the control plane.
+OUTAGE_AFTER_MS = 30_000
 
 
 class Swept(NamedTuple):
-    """How much a sweep did."""
+    """How much a sweep did; `more` says that timers are left which are due."""
 
-    transitions: int
+    timers: int
     denials: int
     checkpoint: bool
+    more: bool
 
 
-def sweep(tx: Transaction, issuer: Signer, ledger: Signer, tenant_id: str, policy: LivenessPolicy) -> Swept:
-    """Derive every live instance's state, close what was abandoned, flush denials, sign a checkpoint."""
-    transitions = 0
-    for instance in tx.instances(tenant_id, live=True):
-        transitions += _settle(tx, issuer, instance, policy)
+def sweep(
+    tx: Transaction, issuer: Signer, ledger: Signer, tenant_id: str, *, outage_after_ms: int = OUTAGE_AFTER_MS
+) -> Swept:
+    """Look at every timer that is due, at most `TIMERS_MAX`; flush denials; sign a checkpoint."""
+    note_presence(tx, tenant_id, outage_after_ms)
+    due = tx.timers_due(tenant_id, tx.now_ms, TIMERS_MAX)
+    for timer in due:
+        _fire(tx, issuer, timer)
     denials = flush_denials(tx, issuer, tenant_id)
-    return Swept(transitions, denials, checkpoint(tx, ledger, tenant_id))
+    return Swept(len(due), denials, checkpoint(tx, ledger, tenant_id), more=len(due) == TIMERS_MAX)
+
+
+def note_presence(tx: Transaction, tenant_id: str, outage_after_ms: int) -> None:
+    """Say that the control plane is here; a time in which it was not is an outage."""
+    before = tx.presence(tenant_id)
+    if before is not None and tx.now_ms - before.seen_ms > outage_after_ms:
+        tx.put_outage(OutageRow(tenant_id, before.seen_ms, tx.now_ms))
+    if before is None or tx.now_ms > before.seen_ms:
+        tx.put_presence(PresenceRow(tenant_id, tx.now_ms))
 
 
 def checkpoint(tx: Transaction, ledger: Signer, tenant_id: str) -> bool:
@@ -44,23 +66,14 @@ def checkpoint(tx: Transaction, ledger: Signer, tenant_id: str) -> bool:
     return True
 
 
-def _settle(tx: Transaction, issuer: Signer, instance: InstanceRow, policy: LivenessPolicy) -> int:
-    standing = standing_of(tx, instance.tenant_id, instance.instance_id)
-    if standing.revoked is not None:
-        change_state(tx, issuer, instance, OrganismState.STOPPED, f"revoked: {standing.revoked}")
-        return 1
-    facts = LivenessFacts(
-        state=instance.state,
-        last_signal_ms=max(instance.started_ms, instance.pulse_ms or 0),
-        lease_expires_ms=standing.lease.expires_ms,
-        released=standing.lease.released_ms is not None,
-    )
-    derived = derive(facts, policy, tx.now_ms)
-    changed = instance
-    if derived.state is not instance.state:
-        changed = change_state(tx, issuer, instance, derived.state, derived.reason)
-    if tx.now_ms >= standing.lease.expires_ms and changed.state is not OrganismState.STOPPED:
-        # Every started cycle ends in a receipt, at the lease's end at the latest.
-        for session in tx.sessions(instance.tenant_id, instance_id=instance.instance_id, open_only=True):
-            abandon(tx, issuer, changed, session, "the lease ended before the session did")
-    return int(changed is not instance)
+def _fire(tx: Transaction, issuer: Signer, timer: TimerRow) -> None:
+    # What follows sets the timer again where it is still needed.
+    tx.drop_timer(timer.tenant_id, timer.kind, timer.key)
+    if timer.kind == ORGANISM_TIMER:
+        instance = tx.instance(timer.tenant_id, timer.key)
+        if instance is not None:
+            settle(tx, issuer, instance)
+    elif timer.kind == ORDER_TIMER:
+        order = tx.order(timer.tenant_id, timer.key)
+        if order is not None and order.done_ms is None:
+            fail_start(tx, issuer, order, "it was not started in time")

@@ -25,9 +25,13 @@ DECISION: Final = "dcn"
 PACK: Final = "pck"
 TOKEN: Final = "tok"  # noqa: S105 - a prefix, not a secret
 REVOCATION: Final = "rev"
+ORDER: Final = "ord"
+INCIDENT: Final = "inc"
+MESSAGE: Final = "msg"
 
 PREFIXES: Final = frozenset(
     {TENANT, DOCK, LEASE, RECEIPT, SESSION, CLAIM, DISPATCH, DECISION, PACK, TOKEN, REVOCATION}
+    | {ORDER, INCIDENT, MESSAGE}
 )
 
 _ID_LENGTH = 36

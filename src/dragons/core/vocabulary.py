@@ -47,6 +47,11 @@ class Kind(StrEnum):
     STATE_CHANGED = "state.changed"
     INTERVENTION = "intervention"
     ERASED = "erased"
+    POLICY_PUBLISHED = "policy.published"
+    DISPATCH_ORDERED = "dispatch.ordered"
+    DISPATCH_ENDED = "dispatch.ended"
+    REDISPATCHED = "redispatched"
+    NOTIFIED = "notified"
 
 
 class Reason(StrEnum):
@@ -88,6 +93,10 @@ class Reason(StrEnum):
     AUTHORITY_STALE = "authority_stale"
     CLOCK_JUMPED = "clock_jumped"
     SESSION_CLOSED = "session_closed"
+    DISPATCH_ENDED = "dispatch_ended"
+    DISPATCH_NOT_ORDERED = "dispatch_not_ordered"
+    STEP_COMPLETED = "step_completed"
+    STEP_IN_DOUBT = "step_in_doubt"
 
 
 class Risk(StrEnum):

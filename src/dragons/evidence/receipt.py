@@ -88,6 +88,9 @@ DECISION = "decision"
 ABANDONMENT = "abandonment"
 TRANSITION = "transition"
 INTERVENTION = "intervention"
+REDISPATCH = "redispatch"
+DISPATCH_END = "dispatch-end"
+DELIVERY = "delivery"
 ERASURE = "erasure"
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
@@ -98,6 +101,8 @@ class Claim(Document):
 
     `count` is how many equal denials one claim stands for; `decision_id` cites the control plane's
     authorization where there was one; `elapsed_ms` is measured on a clock that doesn't jump.
+    `likeness` is equal for equal action, arguments and result of one instance, and says no more of
+    them: HMAC-SHA256 under a secret of the instance. `step_key` names a step that happens once.
     """
 
     claim_id: Id
@@ -117,6 +122,8 @@ class Claim(Document):
     count: Count | Unset = _UNSET
     decision_id: Id | Unset = _UNSET
     corrects: Id | Unset = _UNSET
+    likeness: Digest | Unset = _UNSET
+    step_key: Digest | Unset = _UNSET
 
 
 class Session(Document):
@@ -170,6 +177,7 @@ class Decision(Document):
     session_id: Id
     action: Capability
     decided_at: Timestamp
+    step_key: Digest | Unset = _UNSET
 
 
 class Abandonment(Document):
@@ -186,25 +194,112 @@ class Abandonment(Document):
     decision_id: Id | Unset = _UNSET
 
 
+class Axes(Document):
+    """What was known of an instance when its state changed: authority, pulse and progress.
+
+    `heartbeat_hash` is SHA-256 of the last signed heartbeat; what never happened is absent.
+    """
+
+    lease_expires_at: Timestamp
+    policy_version: Count
+    pulse_at: Timestamp | Unset = _UNSET
+    beat_sequence: Count | Unset = _UNSET
+    heartbeat_hash: Digest | Unset = _UNSET
+    progress_at: Timestamp | Unset = _UNSET
+    progress_sequence: Count | Unset = _UNSET
+    progress_digest: Digest | Unset = _UNSET
+    progress_source: Text | Unset = _UNSET
+    waiting_for: Text | Unset = _UNSET
+
+
 class Transition(Document):
-    """A change of organism state with its reason, signed by the issuer."""
+    """A change of organism state with its reason, signed by the issuer. `trigger` is the reason's code."""
 
     tenant_id: Id
     instance_id: InstanceId
     before: OrganismState
     after: OrganismState
+    trigger: Text
     reason: Text
     at: Timestamp
+    axes: Axes
+    dispatch_id: Id
+    incident_id: Id | Unset = _UNSET
 
 
 class Intervention(Document):
-    """A person's hand on an instance, signed by the operator: what MTBOI counts."""
+    """A person's hand on an instance, or on all of an agent, signed by the operator: what MTBOI counts.
+
+    `action` is stop, quarantine, release or redispatch. Exactly one of `instance_id` and `agent` is there.
+    """
 
     tenant_id: Id
-    instance_id: InstanceId
     action: Text
     reason: Text
     at: Timestamp
+    instance_id: InstanceId | Unset = _UNSET
+    agent: Text | Unset = _UNSET
+
+
+class Handover(Document):
+    """Where the work of the instance before had got to, as far as it was verified."""
+
+    instance_id: InstanceId
+    epoch: Count
+    progress_sequence: Count
+    progress_digest: Digest | Unset = _UNSET
+    progress_source: Text | Unset = _UNSET
+    progress_at: Timestamp | Unset = _UNSET
+    session_id: Id | Unset = _UNSET
+    receipt_id: Id | Unset = _UNSET
+
+
+class Redispatch(Document):
+    """The control plane orders the next instance of a dispatch, signed by the issuer.
+
+    `fenced_by` says why the one before can't act: its death, the age at which its view denies, its lease's
+    end, or `none` for the first. `epoch` is the new instance's.
+    """
+
+    tenant_id: Id
+    order_id: Id
+    dispatch_id: Id
+    agent: str
+    epoch: Count
+    reason: Text
+    fenced_by: Text
+    not_before: Timestamp
+    at: Timestamp
+    handover: Handover | Unset = _UNSET
+
+
+class DispatchEnd(Document):
+    """A dispatch is over, signed by the issuer; `outcome` is completed, failed or cancelled."""
+
+    tenant_id: Id
+    dispatch_id: Id
+    agent: str
+    outcome: Text
+    reason: Text
+    at: Timestamp
+
+
+class Delivery(Document):
+    """A message to a person was delivered or given up, signed by the issuer.
+
+    `message_hash` is SHA-256 of what was sent; `outcome` is delivered or failed.
+    """
+
+    tenant_id: Id
+    message_id: Id
+    channel: Text
+    topic: Text
+    message_hash: Digest
+    outcome: Text
+    attempts: Count
+    detail: Text
+    at: Timestamp
+    incident_id: Id | Unset = _UNSET
 
 
 class Erasure(Document):

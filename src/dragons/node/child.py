@@ -37,12 +37,24 @@ def environment_of(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str
 
 
 class Child:
-    """A program that runs. Where we have a terminal, it has one of its own in between."""
+    """A program that runs. Where we have a terminal, it has one of its own in between.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None) -> None:
+    `attended` False says that our terminal and our input are not for it: it reads nothing. It dies with the
+    thread that started it.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path | None,
+        *,
+        attended: bool = True,
+    ) -> None:
         self._terminal: tuple[int, int] | None = None
         self._saved: list[Any] | None = None
-        self._is_terminal = [os.isatty(number) for number in (STDIN, STDOUT, STDERR)]
+        self._attended = attended
+        self._is_terminal = [attended and os.isatty(number) for number in (STDIN, STDOUT, STDERR)]
         self.command = list(command)
         self.streams: list[Stream] = []
         self._theirs: list[int] = []
@@ -107,6 +119,8 @@ class Child:
             self._terminal = self._pair()
             self.resize()
         stdin = self._terminal[1] if self._terminal and self._is_terminal[STDIN] else None
+        if not self._attended:
+            stdin = subprocess.DEVNULL
         stdout = self._outlet("stdout", STDOUT)
         stderr = self._outlet("stderr", STDERR)
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dragons.audit.verdicts import Report
 from dragons.authority.lease import TTL_SECONDS_DEFAULT
@@ -15,7 +17,10 @@ class RunOptions:
     """One run. `agent_dir` is a folder with agent.yaml; without it the program itself is the agent.
 
     `auto_register` lets an agent that was never seen be registered by the operator's key at hand,
-    `register` also a changed one. `capabilities` are what a single program declares.
+    `register` also a changed one. `capabilities` are what a single program declares. `supervised` says
+    that nobody sits at this run: no terminal and no input. `epoch` is what an order named, 0 for the
+    next one; `handover` tells the program where the instance before it had got to. `watch` are files
+    and folders whose changes count as progress.
     """
 
     goal: str
@@ -27,6 +32,10 @@ class RunOptions:
     delegate_scope: tuple[str, ...] = ()
     ttl_seconds: int = TTL_SECONDS_DEFAULT
     dispatch_id: str = ""
+    epoch: int = 0
+    handover: Mapping[str, Any] | None = None
+    supervised: bool = False
+    watch: tuple[Path, ...] = ()
     auto_register: bool = True
     register: bool = False
     replay: bool = True

@@ -1,7 +1,7 @@
 """The launcher's waiting room: passes output, keys and signals until the program is over.
 
-Stops the program when it loses its authority: SIGTERM, then after a grace SIGKILL. Never leaves a signal
-handler behind.
+Freezes the program while its lease has lapsed and may yet be renewed; stops it when it has lost its
+authority: SIGTERM, then after a grace SIGKILL. Never leaves a signal handler behind.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
-from typing import Protocol
+from typing import NamedTuple
 
 from dragons.core.clock import Clock
 from dragons.node.child import Child, flush_own, signal_name
 from dragons.node.options import Ended
-from dragons.node.streams import OutputProgress, Stream
+from dragons.node.streams import Stream
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 GRACE_MS = 10_000
@@ -26,24 +26,37 @@ TICK_SECONDS = 0.2
 DRAIN_MS = 1_000
 _KEYS_BYTES = 4096
 _SIGNAL_BASE = 128
+# Ctrl-C and Ctrl-\ on a keyboard.
+_ENDING_KEYS = frozenset(b"\x03\x1c")
 
 
-class Over(Protocol):
-    """Says why the program must stop; empty while it may go on."""
+class Verdict(NamedTuple):
+    """Whether the program may run: it may, unless there is a reason to `stop` it, or to `freeze` it for now."""
 
-    def __call__(self) -> str: ...
+    stop: str = ""
+    freeze: str = ""
 
 
 class Pump:
-    """One program from start to end."""
+    """One program from start to end. `tell` hears when it is frozen and when it goes on."""
 
-    def __init__(self, child: Child, progress: OutputProgress, over: Over, clock: Clock) -> None:
+    def __init__(
+        self,
+        child: Child,
+        take: Callable[[str, bytes], None],
+        judge: Callable[[], Verdict],
+        clock: Clock,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._child = child
-        self._progress = progress
-        self._over = over
+        self._take = take
+        self._judge = judge
         self._clock = clock
+        self._tell = tell
         self._selector = selectors.DefaultSelector()
         self._stopped_because = ""
+        self._frozen_because = ""
         self._kill_ms = 0
 
     def run(self, early: Sequence[int] = ()) -> Ended:
@@ -97,7 +110,7 @@ class Pump:
     def _pass(self, stream: Stream) -> None:
         source = stream.source
         data = stream.pass_on()
-        self._progress.take(data)
+        self._take(stream.name, data)
         if not stream.open:
             self._selector.unregister(source)
 
@@ -110,19 +123,36 @@ class Pump:
             self._selector.unregister(keyboard[0])
             return
         os.write(keyboard[1], data)
+        if self._frozen_because and not _ENDING_KEYS.isdisjoint(data):
+            self._stop(self._frozen_because)
 
     def _watch(self) -> None:
-        """Stop the program when it may no longer run."""
-        now_ms = self._clock.boot_ms()
-        if not self._stopped_because:
-            self._stopped_because = self._over()
-            if self._stopped_because:
-                self._kill_ms = now_ms + GRACE_MS
-                self._child.signal(signal.SIGTERM)
-                # A stopped program could not even notice.
-                self._child.signal(signal.SIGCONT)
-        elif now_ms >= self._kill_ms:
-            self._child.signal(signal.SIGKILL)
+        """Freeze the program while it may not run, and stop it when it never may again."""
+        if self._stopped_because:
+            if self._clock.boot_ms() >= self._kill_ms:
+                self._child.signal(signal.SIGKILL)
+            return
+        verdict = self._judge()
+        if verdict.stop:
+            self._tell(f"{verdict.stop}: the program is stopped")
+            self._stop(verdict.stop)
+        elif verdict.freeze:
+            # Every time: somebody else could let it go on, and it could start others.
+            self._child.signal(signal.SIGSTOP)
+            if not self._frozen_because:
+                self._tell(f"{verdict.freeze}: the program is frozen until its lease is renewed")
+            self._frozen_because = verdict.freeze
+        elif self._frozen_because:
+            self._frozen_because = ""
+            self._tell("the lease was renewed: the program goes on")
+            self._child.signal(signal.SIGCONT)
+
+    def _stop(self, reason: str) -> None:
+        self._stopped_because, self._frozen_because = reason, ""
+        self._kill_ms = self._clock.boot_ms() + GRACE_MS
+        self._child.signal(signal.SIGTERM)
+        # A stopped program could not even notice.
+        self._child.signal(signal.SIGCONT)
 
     def _rest(self) -> None:
         """Pass on what was written before the end."""
@@ -134,8 +164,11 @@ class Pump:
     def _signal(self, number: int) -> None:
         if number == signal.SIGWINCH:
             self._child.resize()
-        else:
-            self._child.signal(number)
+            return
+        self._child.signal(number)
+        if self._frozen_because:
+            # Whoever wants it to end now need not wait for a lease.
+            self._stop(self._frozen_because)
 
 
 @contextmanager

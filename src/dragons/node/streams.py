@@ -10,12 +10,8 @@ import errno
 import hashlib
 import os
 from dataclasses import dataclass, field
-from threading import Lock
-
-from dragons.liveness.heartbeat import Progress
 
 _CHUNK_BYTES = 1 << 16
-OUTPUT = "output"
 
 
 @dataclass(slots=True)
@@ -57,36 +53,6 @@ class Stream:
         if self.open:
             self.open = False
             os.close(self.source)
-
-
-class OutputProgress:
-    """Progress by what a program writes: how much, and a running digest of it. Shared by two threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    def take(self, data: bytes) -> None:
-        """The program wrote something."""
-        with self._lock:
-            self._digest.update(data)
-            self.bytes += len(data)
-
-    def now(self, receipts: Progress | None) -> Progress | None:
-        """What was seen so far, together with the receipts on the record; None when there is nothing.
-
-        Both counts only grow, so their sum does; the digest is of the output where there is some,
-        bound to the newest receipt where there is one.
-        """
-        with self._lock:
-            sequence = self.bytes + (0 if receipts is None else receipts.sequence)
-            if not self.bytes:
-                return receipts
-            digest = self._digest.copy()
-        if receipts is not None:
-            digest.update(bytes.fromhex(receipts.digest))
-        return Progress(sequence=sequence, digest=digest.hexdigest(), source=OUTPUT)
 
 
 def _write_all(target: int, data: bytes) -> bool:

@@ -33,6 +33,9 @@ _PASSING = frozenset(
     }
 )
 
+# Later than any time that a document can name.
+_NEVER_MS = 1 << 53
+
 
 class Span(NamedTuple):
     """Both clocks when a request was sent, and CLOCK_BOOTTIME when its answer had come."""
@@ -81,20 +84,33 @@ class Authority:
         return decide(capability, facts[0], facts[1], Now(clock.now_ms(), clock.boot_ms()), online=False)
 
     def over(self) -> Deny | None:
-        """Why the instance has no authority any more, None while it has, or only waits for news."""
+        """Why the instance has no authority any more, None while it has, or only waits for news.
+
+        `lease_expired` only where nothing else speaks against the instance: a late renewal may end that.
+        """
         facts, clock = self._facts, self._clock
         if facts is None:
             return Deny(Reason.LEASE_MISSING, "the instance holds no lease")
         held, known = facts
         now = read_now(clock)
-        if now.wall_ms >= held.expires_ms or now.boot_ms >= held.boot_deadline_ms:
-            return Deny(Reason.LEASE_EXPIRED, held.lease_id)
-        # News that is late ends nothing by itself: the lease does.
+        # News that is late ends nothing by itself: the lease does. What no renewal mends comes first, so it
+        # is asked as if the lease had no end and the clocks agreed.
         current = replace(known, as_of_boot_ms=now.boot_ms)
-        for denied in (*self._blocked.values(), decide("", held, current, now, online=True)):
-            if isinstance(denied, Deny) and denied.reason not in _PASSING:
+        endless = replace(held, expires_ms=_NEVER_MS, boot_deadline_ms=_NEVER_MS)
+        agreeing = Now(now.boot_ms + held.wall_minus_boot_ms, now.boot_ms)
+        lapsed = now.wall_ms >= held.expires_ms or now.boot_ms >= held.boot_deadline_ms
+        for denied in (decide("", endless, current, agreeing, online=True), *self._blocked.values()):
+            if isinstance(denied, Allow) or denied.reason in _PASSING:
+                continue
+            if denied.reason is not Reason.LEASE_EXPIRED:
                 return denied
-        return None
+            lapsed = True
+        return Deny(Reason.LEASE_EXPIRED, held.lease_id) if lapsed else None
+
+    def lapsed_ms(self) -> int:
+        """For how long the lease has been over by CLOCK_BOOTTIME, 0 while it is not."""
+        facts = self._facts
+        return 0 if facts is None else max(0, self._clock.boot_ms() - facts[0].boot_deadline_ms)
 
     def plane_ms(self) -> int:
         """The control plane's time, as it told it with the newest grant, counted on by CLOCK_BOOTTIME."""
@@ -138,6 +154,12 @@ class Authority:
                 ),
             )
             self._block("renewal", "")
+            # Nor does an earlier answer count that named the end which this grant moved on.
+            self._blocked = {
+                source: denied
+                for source, denied in self._blocked.items()
+                if denied.reason is not Reason.LEASE_EXPIRED
+            }
             self._take_view(view, span)
 
     def take_view(self, envelope: Envelope, span: Span) -> bool:

@@ -133,7 +133,8 @@ def session(session_id: str) -> Call[evidence.SessionView]:
 
 
 def authorize(request: authority.Authorize) -> Call[authority.Authorized]:
-    return _post("/v1/decisions", request, authority.Authorized)
+    # A step's question is answered as before when it is asked again; any other makes a second decision.
+    return _post("/v1/decisions", request, authority.Authorized, again=bool(request.attempt))
 
 
 def append(claims: list[Envelope]) -> Call[evidence.ClaimResults]:

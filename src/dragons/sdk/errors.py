@@ -5,6 +5,8 @@ Every error carries `code`, a message and `fix`. Never carries a token, a key or
 
 from __future__ import annotations
 
+from typing import Any
+
 from dragons.core.errors import (
     ConflictError,
     DragonsError,
@@ -49,6 +51,8 @@ FIXES: dict[str, str] = {
     Reason.DOCK_INSTANCES_EXHAUSTED: "End another instance, or dock the agent with more --instances.",
     Reason.EPOCH_STALE: "End this process: a newer instance took over its dispatch.",
     Reason.SESSION_CLOSED: "Open a new session.",
+    Reason.STEP_COMPLETED: "Go on with the next step: `result` and `receipt_id` say what came of this one.",
+    Reason.STEP_IN_DOUBT: "Find out whether it happened, and say so: `session.resolve_step(...)`.",
     **dict.fromkeys(
         (
             Reason.REVOKED_OPERATOR, Reason.REVOKED_DOCK, Reason.REVOKED_AGENT, Reason.REVOKED_VERSION,
@@ -111,6 +115,40 @@ class ActionDenied(DragonsError):  # noqa: N818 - a denial is data; the exceptio
         self.reason = code
         self.detail = detail
         self.action = action
+
+
+class StepCompleted(ActionDenied):  # noqa: N818 - no error: the step is done
+    """A step that happens once was done earlier. Nothing was carried out now.
+
+    `result` is what its action recorded; `result_known` is False where that payload is not on this
+    machine. `receipt_id` and `completed_at` are empty while the claim waits here to be sent.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is known of the step
+        self,
+        action: str,
+        step_key: str,
+        *,
+        receipt_id: str = "",
+        completed_at: str = "",
+        result: dict[str, Any] | None = None,
+        result_known: bool = False,
+    ) -> None:
+        super().__init__(Reason.STEP_COMPLETED, receipt_id or "its claim waits to be sent", action=action)
+        self.step_key = step_key
+        self.receipt_id = receipt_id
+        self.completed_at = completed_at
+        self.result = result
+        self.result_known = result_known
+
+
+class StepInDoubt(ActionDenied):  # noqa: N818 - a denial, as above
+    """A step that happens once was begun, and nobody knows how it ended; `decision_id` names that beginning."""
+
+    def __init__(self, action: str, step_key: str, detail: str, *, decision_id: str = "") -> None:
+        super().__init__(Reason.STEP_IN_DOUBT, detail, action=action)
+        self.step_key = step_key
+        self.decision_id = decision_id
 
 
 class SessionStateError(DragonsError):

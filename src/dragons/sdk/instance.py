@@ -14,6 +14,7 @@ from dragons.core.clock import Clock, parse_time
 from dragons.core.errors import ConflictError, DragonsError, ForbiddenError
 from dragons.core.ids import new_jitter, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
+from dragons.core.vocabulary import Reason
 from dragons.identity.manifest import Manifest
 from dragons.liveness.heartbeat import Progress
 from dragons.sdk import calls
@@ -21,12 +22,14 @@ from dragons.sdk.authority import Authority, Span, read_now, span_since
 from dragons.sdk.errors import with_fix
 from dragons.sdk.localstore import Holder, LocalStore, new_owner
 from dragons.sdk.outbox import Drained, drain_steps
-from dragons.sdk.statements import Child, Stating
+from dragons.sdk.statements import Child, Ending, Stating
 from dragons.sdk.steps import Steps
 from dragons.sdk.transport import Possession
 from dragons.wire.authority import Delegate, Granted
 
 RECEIPTS = "receipts"
+# A lease that lapsed may be renewed late, within the policy's grace; nobody waits longer than this for it.
+RENEWAL_MS_MAX = 24 * 3600 * 1000
 
 
 class Place(NamedTuple):
@@ -57,6 +60,9 @@ class Instance:
         self.states: list[str] = []
         self.granted: Granted | None = None
         self.span: Span | None = None
+        self.renewing = keeps
+        # How the program ended that this instance was, where somebody watched it to its end.
+        self.ending: Ending | None = None
         self._beats = 0
         self._owner = new_owner()
         self._jitter = new_jitter()
@@ -107,6 +113,13 @@ class Instance:
         self.accept(granted, span_since(sent, self.place.clock))
         return granted
 
+    def ends_renewal(self, error: DragonsError) -> bool:
+        """True when this failed renewal was the last: the answer is final, or the lease is over for a day."""
+        final = isinstance(error, ForbiddenError) and error.code in set(Reason)
+        if final or self.authority.lapsed_ms() >= RENEWAL_MS_MAX:
+            self.renewing = False
+        return not self.renewing
+
     def beat_steps(self) -> Steps[None]:
         """Send one heartbeat and learn what the control plane makes of it."""
         self._beats += 1
@@ -138,8 +151,9 @@ class Instance:
         """Send the rest; then give the lease back and destroy the stored key, unless something waits."""
         drained = yield from self.drain_steps(alone=self.keeps)
         if self.keeps and not drained.waiting:
+            release = self.stating.release(self.authority.plane_ms(), self.ending)
             try:
-                yield calls.record("/v1/leases/releases", self.stating.release(self.authority.plane_ms()))
+                yield calls.record("/v1/leases/releases", release)
             except DragonsError as error:
                 drained = drained._replace(error=drained.error or _unless_over(error))
         if self.keeps:
@@ -169,8 +183,8 @@ class Instance:
             self.states.append(state)
 
     def observe_receipts(self) -> Progress | None:
-        """Progress by the receipts that this instance's work has on the record."""
-        known = self.place.store.acknowledged(self.instance_id)
+        """Progress by the receipts of work on the record that this instance had not done lately."""
+        known = self.place.store.progress(self.instance_id)
         if not known.receipts:
             return None
         return Progress(sequence=known.receipts, digest=known.chain_root, source=RECEIPTS)

@@ -60,8 +60,12 @@ def launch(
     delegate_scope: Sequence[str] = (),
     ttl_seconds: int = TTL_SECONDS_DEFAULT,
     dispatch_id: str = "",
+    epoch: int = 0,
 ) -> Instance:
-    """A new instance under its first lease. Raises what the control plane answered."""
+    """A new instance under its first lease. Raises what the control plane answered.
+
+    `epoch` is what an order of the control plane named; 0 takes the dispatch's next one.
+    """
     signer = LocalSigner.generate(KeyRole.INSTANCE)
     request = Launch(
         instance_id=uuid7_hex(place.clock.now_ms()),
@@ -71,6 +75,7 @@ def launch(
         delegate_scope=list(delegate_scope),
         ttl_seconds=ttl_seconds,
         dispatch_id=dispatch_id,
+        epoch=epoch,
     )
     sent = read_now(place.clock)
     granted = client.launch(request, signer)

@@ -15,6 +15,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import reduce
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, Self
@@ -23,8 +24,10 @@ from dragons.core.canonical import encode
 from dragons.core.errors import StorageError
 from dragons.core.ids import new_nonce
 from dragons.core.statement import Envelope, parse_envelope
+from dragons.core.vocabulary import Outcome
 from dragons.evidence.payload import Payload
 from dragons.evidence.receipt import CLAIM, Claim
+from dragons.liveness.progress import observe
 from dragons.sdk.forks import Belonging, apart, closed_in_forks
 from dragons.sdk.home import FOLDER_MODE, SECRET_MODE
 from dragons.wire.base import Recorded
@@ -49,8 +52,9 @@ _SCHEMA = (
          expires_ms INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0) STRICT""",
     """CREATE TABLE IF NOT EXISTS turn (
          instance_id TEXT PRIMARY KEY, owner TEXT NOT NULL, until_ms INTEGER NOT NULL) STRICT""",
-    """CREATE TABLE IF NOT EXISTS acknowledged (
-         instance_id TEXT PRIMARY KEY, receipts INTEGER NOT NULL, chain_root TEXT NOT NULL) STRICT""",
+    """CREATE TABLE IF NOT EXISTS progress (
+         instance_id TEXT PRIMARY KEY, receipts INTEGER NOT NULL, chain_root TEXT NOT NULL,
+         seen BLOB NOT NULL) STRICT""",
     """CREATE TABLE IF NOT EXISTS receipt (
          name TEXT PRIMARY KEY, receipt_id TEXT NOT NULL, seq INTEGER NOT NULL, chain_root TEXT NOT NULL,
          issued_at TEXT NOT NULL, instance_id TEXT NOT NULL, session_id TEXT NOT NULL, action TEXT NOT NULL,
@@ -112,11 +116,15 @@ class Done(NamedTuple):
     receipts: int
 
 
-class Acknowledged(NamedTuple):
-    """How many receipts an instance has, and the chain root of the newest."""
+class Advanced(NamedTuple):
+    """How many receipts of an instance record work that it had not done lately; the newest's chain root.
 
-    receipts: int
-    chain_root: str
+    `seen` is the memory of `dragons.liveness.progress`.
+    """
+
+    receipts: int = 0
+    chain_root: str = ""
+    seen: bytes = b""
 
 
 class LocalStore:
@@ -164,13 +172,19 @@ class LocalStore:
         )
         return [Queued(row[0], _entry(row[1:6]), row[6]) for row in rows]
 
+    def waiting_step(self, step_key: str) -> Claim | None:
+        """The newest claim about a step that is not acknowledged, of any instance."""
+        rows = self._rows("SELECT statement FROM outbox WHERE kind = ? ORDER BY id DESC", (CLAIM,))
+        claims = (parse_envelope(row[0]).body(CLAIM, Claim) for row in rows)
+        return next((claim for claim in claims if claim.step_key == step_key), None)
+
     def waiting(self, instance_id: str = "") -> int:
         """How many entries of an instance, or of all, are not acknowledged."""
         rows = self._rows("SELECT count(*) FROM outbox WHERE ? IN ('', instance_id)", (instance_id,))
         return int(rows[0][0])
 
     def acknowledge(self, instance_id: str, receipts: Sequence[tuple[Entry, Recorded]]) -> None:
-        """These entries have their receipts: they wait no longer. The last one's chain root is the newest."""
+        """These entries have their receipts: they wait no longer."""
         if not receipts:
             return
         rows = [
@@ -189,11 +203,10 @@ class LocalStore:
         with self._transaction() as db:
             db.executemany("DELETE FROM outbox WHERE name = ?", [(entry.name,) for entry, _ in receipts])
             db.executemany("INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            db.execute(
-                "INSERT INTO acknowledged VALUES (?, ?, ?) ON CONFLICT (instance_id) DO UPDATE"
-                " SET receipts = receipts + excluded.receipts, chain_root = excluded.chain_root",
-                (instance_id, len(receipts), receipts[-1][1].chain_root),
-            )
+            before = self.progress(instance_id)
+            after = reduce(_advance, receipts, before)
+            if after != before:
+                db.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)", (instance_id, *after))
 
     def tally(self, instance_id: str) -> list[Done]:
         """What an instance's receipts say it did, counted, by session."""
@@ -214,12 +227,12 @@ class LocalStore:
         receipt_id, seq, chain_root, issued_at = rows[0]
         return Recorded(receipt_id=receipt_id, seq=seq, chain_root=chain_root, issued_at=issued_at)
 
-    def acknowledged(self, instance_id: str) -> Acknowledged:
-        """What is on the record of an instance's work."""
+    def progress(self, instance_id: str) -> Advanced:
+        """How far the receipts on the record show that an instance's work has come."""
         rows = self._rows(
-            "SELECT receipts, chain_root FROM acknowledged WHERE instance_id = ?", (instance_id,)
+            "SELECT receipts, chain_root, seen FROM progress WHERE instance_id = ?", (instance_id,)
         )
-        return Acknowledged(*rows[0]) if rows else Acknowledged(0, "")
+        return Advanced(*rows[0]) if rows else Advanced()
 
     def refuse(self, ids_with_reasons: Iterable[tuple[int, str, str]]) -> None:
         """Set entries aside that the control plane refuses for good, with code and detail."""
@@ -408,6 +421,18 @@ def _lives(owner: str) -> bool:
     except (OSError, ValueError):
         return True
     return True
+
+
+def _advance(before: Advanced, one: tuple[Entry, Recorded]) -> Advanced:
+    """As the control plane judges it: completed work is progress when nothing like it was done lately."""
+    entry, recorded = one
+    if entry.kind != CLAIM:
+        return before
+    claim = entry.statement.body(CLAIM, Claim)
+    if claim.outcome is not Outcome.COMPLETED or not isinstance(claim.likeness, str):
+        return before
+    seen, novel = observe(before.seen, claim.likeness)
+    return Advanced(before.receipts + 1, recorded.chain_root, seen) if novel else before._replace(seen=seen)
 
 
 def _did(entry: Entry) -> tuple[str, str, str]:

@@ -22,7 +22,10 @@ from dragons.core.vocabulary import Outcome
 from dragons.evidence.payload import Payload, commit
 from dragons.evidence.receipt import CLAIM, CLOSING, SESSION, Claim, Closing, Session
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress
+from dragons.sdk.likeness import likeness_of
 from dragons.sdk.localstore import Entry, closing_name
+
+DETAIL_LENGTH_MAX = 500
 
 
 class Evidence(NamedTuple):
@@ -49,6 +52,9 @@ class Cycle:
     reason: str = ""
     count: int = 1
     decision_id: str = ""
+    task: str = ""
+    step: str = ""
+    step_key: str = ""
 
 
 class Made(NamedTuple):
@@ -64,6 +70,13 @@ class Child(NamedTuple):
     agent: str
     instance_id: str
     key: PublicKey
+
+
+class Ending(NamedTuple):
+    """How a program ended: completed or failed, and how, such as `exit status 3`."""
+
+    outcome: Outcome
+    detail: str
 
 
 class Opening(NamedTuple):
@@ -103,11 +116,14 @@ class Stating:
         """What was done, or what was denied."""
         lease = self.lease
         action = {"capability": cycle.capability, "resource": cycle.resource, "arguments": cycle.arguments}
+        if cycle.step_key:
+            action |= {"task": cycle.task, "step": cycle.step}
+        status = {"status": cycle.outcome.value, **cycle.ending}
         payload = commit(
             {
                 "goal": goal,
                 "action": action,
-                "outcome": {"status": cycle.outcome.value, **cycle.ending},
+                "outcome": status,
                 "evidence": [one._asdict() for one in cycle.evidence],
             }
         )
@@ -128,6 +144,10 @@ class Stating:
             reason=cycle.reason or msgspec.UNSET,
             count=cycle.count if cycle.count > 1 else msgspec.UNSET,
             decision_id=cycle.decision_id or msgspec.UNSET,
+            step_key=cycle.step_key or msgspec.UNSET,
+            likeness=msgspec.UNSET
+            if cycle.outcome is Outcome.DENIED
+            else likeness_of(self.signer, {"action": action, "outcome": status}),
         )
         return Made(payload, self._entry(body.claim_id, session_id, CLAIM, sign(CLAIM, body, self.signer)))
 
@@ -150,14 +170,16 @@ class Stating:
         entry = self._entry(closing_name(session_id), session_id, CLOSING, sign(CLOSING, body, self.signer))
         return Made(payload, entry)
 
-    def release(self, at_ms: int) -> Envelope:
-        """The lease is given back."""
+    def release(self, at_ms: int, ending: Ending | None = None) -> Envelope:
+        """The lease is given back; `ending` says how the program ended, where that was watched."""
         lease = self.lease
         body = Release(
             tenant_id=lease.tenant_id,
             lease_id=lease.lease_id,
             instance_id=lease.instance_id,
             released_at=format_time(at_ms),
+            outcome=msgspec.UNSET if ending is None else ending.outcome,
+            detail=msgspec.UNSET if ending is None else ending.detail[:DETAIL_LENGTH_MAX],
         )
         return sign(RELEASE, body, self.signer)
 

@@ -31,12 +31,16 @@ WATCH = "watch"
 
 @dataclass(slots=True)
 class Chore:
-    """Something to do again and again; `delay_ms` says how long after its success."""
+    """Something to do again and again; `delay_ms` says how long after its success.
+
+    `ends` says of a failure that there is no use in trying again.
+    """
 
     name: str
     steps: Callable[[], Steps[object]]
     delay_ms: Callable[[], int]
     retry_longest_ms: int = RETRY_LONGEST_MS
+    ends: Callable[[DragonsError], bool] = lambda _: False
     due_ms: int = 0
     failures: int = 0
     error: DragonsError | None = None
@@ -71,6 +75,9 @@ class Upkeep:
     def done(self, chore: Chore, error: DragonsError | None) -> None:
         """Plan the chore's next time after it went well, or failed with `error`."""
         chore.error = error
+        if error is not None and chore.ends(error):
+            self.chores.remove(chore)
+            return
         if error is None:
             chore.failures = 0
             delay_ms = float(chore.delay_ms())
@@ -97,7 +104,9 @@ def upkeep_of(instance: Instance, *, sends: bool = True) -> Upkeep:
     if sends:
         upkeep.add(Chore(SEND, instance.send_steps, lambda: SEND_IDLE_MS), SEND_IDLE_MS)
     if instance.keeps:
-        renewal = Chore(RENEW, instance.renew_steps, lambda: _until_renewal(instance))
+        renewal = Chore(
+            RENEW, instance.renew_steps, lambda: _until_renewal(instance), ends=instance.ends_renewal
+        )
         upkeep.add(renewal, _until_renewal(instance))
         beat = Chore(BEAT, instance.beat_steps, lambda: _about(instance.interval_seconds * 1000, 0.1))
         upkeep.add(beat, 0)

@@ -45,7 +45,7 @@ class Launch(Request):
     """A measured agent asks for a lease. The request is signed by the new instance's key.
 
     `scope` empty means all that the dock and the manifest allow. `dispatch_id` continues an earlier
-    dispatch with the next epoch. `version` 0 means the active one.
+    dispatch with the next epoch; `epoch` other than 0 is the one that an order named.
     """
 
     instance_id: str
@@ -55,6 +55,7 @@ class Launch(Request):
     delegate_scope: _Scope = []
     ttl_seconds: Annotated[int, msgspec.Meta(ge=1)] = 900
     dispatch_id: str = ""
+    epoch: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Delegate(Request):
@@ -112,17 +113,41 @@ class LeaseDetail(Response):
 
 
 class Authorize(Request):
-    """Ask the control plane whether an action may begin now, in an open session."""
+    """Ask the control plane whether an action may begin now, in an open session.
+
+    `step_key` names a step that happens once. Then `attempt` is the same when a question is asked again
+    and new for every other, and `resolves` names the decision that began a step in doubt: whoever is
+    allowed says with the claim how the step ended.
+    """
 
     session_id: str
     action: Annotated[str, msgspec.Meta(max_length=128)]
+    step_key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")] = ""
+    attempt: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    resolves: Annotated[str, msgspec.Meta(max_length=36)] = ""
+
+
+class StepView(Response):
+    """A step that was begun earlier, under `decision_id`.
+
+    With `receipt_id` it is completed, and `payload_hash` commits to what came of it; else it is in doubt.
+    """
+
+    instance_id: str
+    epoch: int
+    begun_at: str
+    decision_id: str
+    completed_at: str = ""
+    receipt_id: str = ""
+    payload_hash: str = ""
 
 
 class Authorized(Response):
-    """`decision_id` goes into the claim that reports the action's outcome."""
+    """`decision_id` goes into the claim that reports the action's outcome; `step` says what stands in its way."""
 
     allowed: bool
     reason: str = ""
     detail: str = ""
     fix: str = ""
     decision_id: str = ""
+    step: StepView | None = None

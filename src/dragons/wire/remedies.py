@@ -67,6 +67,8 @@ _DENIALS = {
     Reason.AUTHORITY_STALE: "See that the control plane can be reached: `dragons doctor`.",
     Reason.CLOCK_JUMPED: "Keep the machine's clock steady, then launch a new instance.",
     Reason.SESSION_CLOSED: _SESSIONS,
+    Reason.STEP_COMPLETED: "There is nothing to do: the receipt says what was done.",
+    Reason.STEP_IN_DOUBT: "Find out whether it happened, and say so: `session.resolve_step(...)`.",
 }
 
 _REFUSALS = {
@@ -131,6 +133,8 @@ _REFUSALS = {
     "version_conflict": "Ask for the next numbers, GET /v1/agents/{agent}/next, and sign the statement again.",
     "epoch_conflict": "Somebody else continued the dispatch; launch again to continue it from there.",
     "transition_illegal": _AGENTS,
+    "step_running": "Wait until it is reported. If what began it is gone, say how it ended: resolve it.",
+    "step_not_in_doubt": "Ask for the step again: the answer says how it stands.",
     "heartbeat_old": "Number heartbeats upwards and send each once.",
     # The store and the machine.
     "store_closed": "The control plane shuts down; try again when it is up.",

@@ -20,7 +20,15 @@ def _tuple_of(value: str) -> tuple[str, ...]:
     return tuple(msgspec.json.decode(value, type=list[str]))
 
 
-_DECODERS: dict[str, _Decoder] = {"tuple[str, ...]": _tuple_of, "OrganismState": OrganismState}
+def _numbers_of(value: str) -> tuple[int, ...]:
+    return tuple(msgspec.json.decode(value, type=list[int]))
+
+
+_DECODERS: dict[str, _Decoder] = {
+    "tuple[str, ...]": _tuple_of,
+    "tuple[int, ...]": _numbers_of,
+    "OrganismState": OrganismState,
+}
 _known: dict[type, tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]]] = {}
 
 

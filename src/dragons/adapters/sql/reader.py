@@ -6,37 +6,25 @@ What runs in every request is built once: SQLAlchemy takes longer to build a que
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Executable, Result, Select, Table, and_, bindparam, func, or_, select, text
+from sqlalchemy import Select, and_, bindparam, func, or_, select, text
 from sqlalchemy.exc import DatabaseError
 
 from dragons.adapters.sql import schema
-from dragons.adapters.sql.mapping import from_values, names
+from dragons.adapters.sql.asking import columns
+from dragons.adapters.sql.liveness import LivenessReader
+from dragons.adapters.sql.mapping import names
 from dragons.control import rows
 from dragons.control.ports import LEVELS_PER_STORED, Filter
 from dragons.core.errors import StorageError
 from dragons.core.vocabulary import Kind
 from dragons.evidence.merkle import Node, Range
 
-R = TypeVar("R")
 _PAGE = 1_000
 _INTEGRITY = "PRAGMA integrity_check({})"
 
 _RECEIPT_COLUMNS = [schema.receipts.c[name] for name in names(rows.ReceiptRow)]
-
-
-def _columns(row: type) -> list[Any]:
-    table = schema.MIRRORS[row].table
-    return [table.c[name] for name in names(row)]
-
-
-@cache
-def _by_key(table: Table, key: tuple[str, ...], order: tuple[str, ...] = ()) -> Select[Any]:
-    """The rows with these columns equal to parameters of the same names; one row when there is no order."""
-    query = select(table).where(*(table.c[name] == bindparam(name) for name in key))
-    return query.order_by(*(table.c[name] for name in order)) if order else query.limit(1)
 
 
 def _between(hashes: Any, place: Any, *where: Any) -> Select[Any]:  # noqa: ANN401 - columns and SQL expressions
@@ -54,31 +42,14 @@ _NODES = _between(
     schema.nodes.c.tenant_id == bindparam("tenant_id"),
     schema.nodes.c.level == bindparam("level"),
 )
-_EPOCH = select(schema.dispatches.c.epoch).where(
-    schema.dispatches.c.tenant_id == bindparam("tenant_id"),
-    schema.dispatches.c.dispatch_id == bindparam("dispatch_id"),
+_EPOCH = select(schema.epochs.c.epoch).where(
+    schema.epochs.c.tenant_id == bindparam("tenant_id"),
+    schema.epochs.c.dispatch_id == bindparam("dispatch_id"),
 )
 
 
-class SqlReader:
+class SqlReader(LivenessReader):
     """Implements `dragons.control.ports.Reader` on one connection's transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def _ask(self, query: Executable, key: dict[str, Any] | None = None) -> Result[Any]:
-        """The answer to every query of this class."""
-        return self._connection.execute(query, key)
-
-    def _rows(self, row: type[R], query: Select[Any], key: dict[str, Any] | None = None) -> list[R]:
-        return [from_values(row, values) for values in self._ask(query, key)]
-
-    def _find(self, row: type[R], **key: object) -> R | None:
-        found = self._rows(row, _by_key(schema.MIRRORS[row].table, tuple(key)), key)
-        return found[0] if found else None
-
-    def _list(self, row: type[R], *order: str, **key: object) -> list[R]:
-        return self._rows(row, _by_key(schema.MIRRORS[row].table, tuple(key), order), key)
 
     def tenant(self, tenant_id: str) -> rows.TenantRow | None:
         return self._find(rows.TenantRow, tenant_id=tenant_id)
@@ -100,7 +71,7 @@ class SqlReader:
 
     def catalogue(self, tenant_id: str) -> rows.CatalogueRow | None:
         table = schema.MIRRORS[rows.CatalogueRow].table
-        query = select(*_columns(rows.CatalogueRow)).where(table.c.tenant_id == tenant_id)
+        query = select(*columns(rows.CatalogueRow)).where(table.c.tenant_id == tenant_id)
         found = self._rows(rows.CatalogueRow, query.order_by(table.c.version.desc()).limit(1))
         return found[0] if found else None
 
@@ -139,7 +110,7 @@ class SqlReader:
         self, tenant_id: str, *, agent: str | None = None, live: bool = False, dispatch_id: str | None = None
     ) -> Sequence[rows.InstanceRow]:
         table = schema.MIRRORS[rows.InstanceRow].table
-        query = select(*_columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
+        query = select(*columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
         if agent is not None:
             query = query.where(table.c.agent == agent)
         if live:
@@ -176,7 +147,7 @@ class SqlReader:
         limit: int = 1000,
     ) -> Sequence[rows.SessionRow]:
         table = schema.MIRRORS[rows.SessionRow].table
-        query = select(*_columns(rows.SessionRow)).where(table.c.tenant_id == tenant_id)
+        query = select(*columns(rows.SessionRow)).where(table.c.tenant_id == tenant_id)
         if instance_id is not None:
             query = query.where(table.c.instance_id == instance_id)
         if open_only:
@@ -185,7 +156,7 @@ class SqlReader:
 
     def revocations(self, tenant_id: str, after: int = 0) -> Sequence[rows.RevocationRow]:
         table = schema.MIRRORS[rows.RevocationRow].table
-        query = select(*_columns(rows.RevocationRow)).where(
+        query = select(*columns(rows.RevocationRow)).where(
             table.c.tenant_id == tenant_id, table.c.ordinal >= after
         )
         return self._rows(rows.RevocationRow, query.order_by(table.c.ordinal))

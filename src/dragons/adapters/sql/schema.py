@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 from dragons.control import rows
 from dragons.core.errors import StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -66,10 +66,21 @@ MIRRORS: dict[type, Keyed] = {
     rows.RevocationRow: _mirror("revocations", rows.RevocationRow, ("tenant_id", "ordinal")),
     rows.DecisionRow: _mirror("decisions", rows.DecisionRow, ("tenant_id", "decision_id")),
     rows.DenialRow: _mirror("denials", rows.DenialRow, ("tenant_id", "subject", "action", "reason")),
+    rows.PolicyRow: _mirror("policies", rows.PolicyRow, ("tenant_id", "agent", "version")),
+    rows.DispatchRow: _mirror("dispatches", rows.DispatchRow, ("tenant_id", "dispatch_id")),
+    rows.OrderRow: _mirror("orders", rows.OrderRow, ("tenant_id", "order_id")),
+    rows.NodeRow: _mirror("nodes", rows.NodeRow, ("tenant_id", "node")),
+    rows.HoldRow: _mirror("holds", rows.HoldRow, ("tenant_id", "agent")),
+    rows.IncidentRow: _mirror("incidents", rows.IncidentRow, ("tenant_id", "incident_id")),
+    rows.TimerRow: _mirror("timers", rows.TimerRow, ("tenant_id", "kind", "key")),
+    rows.MessageRow: _mirror("messages", rows.MessageRow, ("tenant_id", "message_id")),
+    rows.StepRow: _mirror("steps", rows.StepRow, ("tenant_id", "step_key")),
+    rows.PresenceRow: _mirror("presence", rows.PresenceRow, ("tenant_id",)),
+    rows.OutageRow: _mirror("outages", rows.OutageRow, ("tenant_id", "from_ms")),
 }
 
-dispatches = Table(
-    "dispatches",
+epochs = Table(
+    "epochs",
     metadata,
     Column("tenant_id", Text, primary_key=True),
     Column("dispatch_id", Text, primary_key=True),
@@ -155,6 +166,29 @@ _revocations = MIRRORS[rows.RevocationRow].table
 Index("revocations_by_entry", _revocations.c.tenant_id, _revocations.c.entry)
 _decisions = MIRRORS[rows.DecisionRow].table
 Index("decisions_by_session", _decisions.c.tenant_id, _decisions.c.session_id)
+_timers = MIRRORS[rows.TimerRow].table
+Index("timers_by_due", _timers.c.tenant_id, _timers.c.due_ms)
+_messages = MIRRORS[rows.MessageRow].table
+Index(
+    "messages_waiting",
+    _messages.c.tenant_id,
+    _messages.c.due_ms,
+    sqlite_where=_messages.c.done_ms.is_(None),
+    postgresql_where=_messages.c.done_ms.is_(None),
+)
+_orders = MIRRORS[rows.OrderRow].table
+Index("orders_by_dispatch", _orders.c.tenant_id, _orders.c.dispatch_id, _orders.c.done_ms)
+Index(
+    "orders_waiting",
+    _orders.c.tenant_id,
+    _orders.c.target,
+    sqlite_where=_orders.c.done_ms.is_(None),
+    postgresql_where=_orders.c.done_ms.is_(None),
+)
+_dispatches = MIRRORS[rows.DispatchRow].table
+Index("dispatches_by_agent", _dispatches.c.tenant_id, _dispatches.c.agent, _dispatches.c.created_ms)
+_incidents = MIRRORS[rows.IncidentRow].table
+Index("incidents_by_agent", _incidents.c.tenant_id, _incidents.c.agent, _incidents.c.opened_seq)
 _leases = MIRRORS[rows.LeaseRow].table
 Index("leases_by_agent", _leases.c.tenant_id, _leases.c.agent)
 
@@ -167,6 +201,7 @@ APPEND_ONLY = (
     "activations",
     "versions",
     "catalogues",
+    "policies",
 )
 
 

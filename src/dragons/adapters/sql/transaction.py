@@ -38,6 +38,7 @@ class Cache:
         self.books: dict[str, Book] = {}
         self.rows: dict[tuple[object, ...], Any] = {}
         self.revoked: dict[str, set[str]] = {}
+        self.outages: dict[str, list[rows.OutageRow]] = {}
         self.figures: dict[tuple[str, ...], tuple[int, Any]] = {}
         self.latest_ms: int | None = None
         # The furthest that a receipt's time was ahead of the boot clock; of this process, not of the data.
@@ -48,6 +49,7 @@ class Cache:
         self.books.clear()
         self.rows.clear()
         self.revoked.clear()
+        self.outages.clear()
         self.figures.clear()
         self.latest_ms = None
 
@@ -283,7 +285,7 @@ class SqlTransaction(SqlReader):
         self._put(row)
 
     def drop_decision(self, tenant_id: str, decision_id: str) -> None:
-        self._drop(rows.DecisionRow, tenant_id=tenant_id, decision_id=decision_id)
+        self._drop(rows.DecisionRow, {"tenant_id": tenant_id, "decision_id": decision_id})
 
     def put_denial(self, row: rows.DenialRow) -> None:
         self._put(row)
@@ -297,13 +299,69 @@ class SqlTransaction(SqlReader):
         )
 
     def drop_denial(self, row: rows.DenialRow) -> None:
-        self._drop(
-            rows.DenialRow,
-            tenant_id=row.tenant_id,
-            subject=row.subject,
-            action=row.action,
-            reason=row.reason,
-        )
+        key = {name: getattr(row, name) for name in schema.MIRRORS[rows.DenialRow].key}
+        self._drop(rows.DenialRow, key)
+
+    def put_dispatch(self, row: rows.DispatchRow) -> None:
+        self._put(row)
+
+    def put_order(self, row: rows.OrderRow) -> None:
+        self._put(row)
+
+    def put_node(self, row: rows.NodeRow) -> None:
+        self._put(row)
+
+    def put_hold(self, row: rows.HoldRow) -> None:
+        self._put(row)
+
+    def put_incident(self, row: rows.IncidentRow) -> None:
+        self._put(row)
+
+    def put_timer(self, row: rows.TimerRow) -> None:
+        self._put(row)
+
+    def put_message(self, row: rows.MessageRow) -> None:
+        self._put(row)
+
+    def put_step(self, row: rows.StepRow) -> None:
+        self._put(row)
+
+    def put_presence(self, row: rows.PresenceRow) -> None:
+        self._put(row)
+
+    def put_outage(self, row: rows.OutageRow) -> None:
+        self._put(row)
+        self._cache.outages.pop(row.tenant_id, None)
+
+    def put_policy(self, row: rows.PolicyRow) -> None:
+        self._insert(row)
+        self._cache.rows[("newest policy", row.tenant_id, row.agent)] = row
+
+    def drop_hold(self, tenant_id: str, agent: str) -> None:
+        self._drop(rows.HoldRow, {"tenant_id": tenant_id, "agent": agent})
+
+    def drop_timer(self, tenant_id: str, kind: str, key: str) -> None:
+        self._drop(rows.TimerRow, {"tenant_id": tenant_id, "kind": kind, "key": key})
+
+    def policy(self, tenant_id: str, agent: str) -> rows.PolicyRow | None:
+        place = ("newest policy", tenant_id, agent)
+        found = self._cache.rows.get(place, _ABSENT)
+        if found is _ABSENT:
+            found = self._cache.rows[place] = super().policy(tenant_id, agent)
+        return found  # type: ignore[no-any-return]
+
+    def dispatch(self, tenant_id: str, dispatch_id: str) -> rows.DispatchRow | None:
+        place = (rows.DispatchRow, tenant_id, dispatch_id)
+        found = self._cache.rows.get(place, _ABSENT)
+        if found is _ABSENT:
+            found = self._cache.rows[place] = super().dispatch(tenant_id, dispatch_id)
+        return found  # type: ignore[no-any-return]
+
+    def outages(self, tenant_id: str, since_ms: int) -> Sequence[rows.OutageRow]:
+        known = self._cache.outages.get(tenant_id)
+        if known is None:
+            known = self._cache.outages[tenant_id] = list(super().outages(tenant_id, 0))
+        return [one for one in known if one.until_ms > since_ms]
 
     def put_checkpoint(self, tenant_id: str, size: int, note: str) -> None:
         self.touched = True
@@ -325,7 +383,7 @@ class SqlTransaction(SqlReader):
             mirror.table.insert().values(dict(zip(names(type(row)), to_values(row), strict=True)))
         )
 
-    def _drop(self, kind: type, **key: str) -> None:
+    def _drop(self, kind: type, key: dict[str, str]) -> None:
         self.touched = True
         self._sync()
         table = schema.MIRRORS[kind].table
@@ -357,8 +415,8 @@ def _insert_text(table: str, columns: Sequence[str]) -> str:
 
 _INSERT_RECEIPT = _insert_text("receipts", [column.name for column in schema.receipts.columns])
 _INSERT_NODE = _insert_text("ledger_nodes", [column.name for column in schema.nodes.columns])
-_INSERT_EPOCH = _insert_text("dispatches", ["tenant_id", "dispatch_id", "epoch"])
-_RAISE_EPOCH = "UPDATE dispatches SET epoch = ? WHERE tenant_id = ? AND dispatch_id = ? AND epoch = ?"
+_INSERT_EPOCH = _insert_text("epochs", ["tenant_id", "dispatch_id", "epoch"])
+_RAISE_EPOCH = "UPDATE epochs SET epoch = ? WHERE tenant_id = ? AND dispatch_id = ? AND epoch = ?"
 _CLAIM_KNOWN = "SELECT 1 FROM receipts WHERE claim_id = ? AND tenant_id = ?"
 _LATEST = (
     "SELECT max((SELECT issued_ms FROM receipts WHERE receipts.tenant_id = tenants.tenant_id "

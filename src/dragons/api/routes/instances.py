@@ -35,6 +35,7 @@ async def launch(call: Call[Launch]) -> Granted:
         delegate_scope=tuple(wish.delegate_scope),
         ttl_seconds=wish.ttl_seconds,
         dispatch_id=wish.dispatch_id,
+        epoch=wish.epoch,
     )
 
     def job(tx: Transaction) -> tuple[Grant | Refused, Around]:

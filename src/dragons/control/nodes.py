@@ -1,0 +1,104 @@
+"""Nodes: what runs there, what they are ordered to do, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from dragons.control.caller import Caller
+from dragons.control.dispatches import start_failed
+from dragons.control.orders import DONE, FAILED, START, close_order, take_orders
+from dragons.control.organism import HALTED, advance
+from dragons.control.ports import Transaction
+from dragons.control.rows import InstanceRow, NodeRow, OrderRow
+from dragons.core.errors import NotFoundError
+from dragons.core.keys import Signer
+from dragons.core.vocabulary import OrganismState
+from dragons.liveness.organism import Ended, StartFailed
+
+
+class OrderResult(NamedTuple):
+    """What came of an order: `done` or `failed`. A start is done by its launch, so only its failure is told."""
+
+    order_id: str
+    outcome: str
+    detail: str
+
+
+class NodeReport(NamedTuple):
+    """What a node says. `fresh` is its first report: then `running` names every instance that it still runs."""
+
+    node: str
+    running: tuple[str, ...]
+    dead: tuple[tuple[str, str], ...] = ()
+    results: tuple[OrderResult, ...] = ()
+    fresh: bool = False
+    version: str = ""
+
+
+def report_node(tx: Transaction, issuer: Signer, caller: Caller, report: NodeReport) -> list[OrderRow]:
+    """Take in a node's report; the orders that it has to carry out now."""
+    tenant_id = caller.tenant_id
+    known = next((row for row in tx.nodes(tenant_id) if row.node == report.node), None)
+    tx.put_node(
+        NodeRow(
+            tenant_id,
+            report.node,
+            tx.now_ms if known is None else known.first_ms,
+            tx.now_ms,
+            len(report.running),
+            report.version,
+        )
+    )
+    for result in report.results:
+        settle_order(tx, issuer, tenant_id, result)
+    for instance_id, detail in report.dead:
+        instance = tx.instance(tenant_id, instance_id)
+        if instance is not None and instance.node == report.node:
+            _dead(tx, issuer, instance, detail)
+    if report.fresh:
+        for instance in tx.instances(tenant_id, live=True):
+            if instance.node == report.node and instance.instance_id not in report.running:
+                _dead(tx, issuer, instance, "its node was restarted and no longer runs it")
+    return take_orders(tx, tenant_id, report.node)
+
+
+def settle_order(tx: Transaction, issuer: Signer, tenant_id: str, result: OrderResult) -> None:
+    """An order was carried out or could not be; one that is over already stays as it is."""
+    order = tx.order(tenant_id, result.order_id)
+    if order is None:
+        raise NotFoundError("order_missing", f"There is no order {result.order_id}.")
+    if order.done_ms is not None:
+        return
+    if order.kind == START:
+        if result.outcome == FAILED:
+            fail_start(tx, issuer, order, result.detail)
+        return
+    close_order(tx, order, result.outcome, result.detail)
+    instance = tx.instance(tenant_id, order.instance_id)
+    if result.outcome == DONE and instance is not None:
+        _dead(tx, issuer, instance, result.detail)
+
+
+def fail_start(tx: Transaction, issuer: Signer, order: OrderRow, detail: str) -> None:
+    """A start did not come about: the instance that it heals decides, or the dispatch alone."""
+    for instance in tx.instances(order.tenant_id, live=True, dispatch_id=order.dispatch_id):
+        if instance.state is OrganismState.AUTOHEALING:
+            close_order(tx, order, FAILED, detail)
+            advance(tx, issuer, instance, StartFailed(detail))
+            return
+    start_failed(tx, issuer, order, detail)
+
+
+def _dead(tx: Transaction, issuer: Signer, instance: InstanceRow, detail: str) -> None:
+    if instance.state in HALTED and instance.dead:
+        return
+    advance(tx, issuer, instance, Ended(failed=True, detail=detail))
+
+
+def launched(tx: Transaction, instance: InstanceRow, order: OrderRow) -> InstanceRow:
+    """The instance that carries out a start."""
+    close_order(tx, order, DONE, instance.instance_id)
+    after = replace(instance, node=order.target)
+    tx.put_instance(after)
+    return after

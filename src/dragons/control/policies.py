@@ -1,0 +1,65 @@
+"""Liveness policies: publishing one, and which one counts for an agent now."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from dragons.control.caller import Caller
+from dragons.control.ports import About, Appended, Reader, Transaction
+from dragons.control.rows import PolicyRow, TimerRow
+from dragons.control.statements import check_date, take_operator_statement
+from dragons.core.canonical import encode
+from dragons.core.clock import parse_time
+from dragons.core.errors import ConflictError
+from dragons.core.statement import Envelope, parse_envelope
+from dragons.core.vocabulary import Kind
+from dragons.liveness.organism import Now
+from dragons.liveness.outages import Outage
+from dragons.liveness.policy import EVERY_AGENT, POLICY, LivenessPolicy, Policy, check_policy, thresholds
+
+ORGANISM_TIMER = "organism"
+# Outages before this don't matter: no threshold is longer.
+_OUTAGES_MS = 31 * 24 * 3600 * 1000
+
+
+def publish_policy(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
+    """Record the next version of an agent's policy; it holds from now on, also for what runs already."""
+    body, _ = take_operator_statement(tx, caller, statement, POLICY, Policy)
+    check_policy(body)
+    check_date("published_at", parse_time(body.published_at), tx.now_ms)
+    known = tx.policy(caller.tenant_id, body.agent)
+    expected = 1 if known is None else known.version + 1
+    if body.version != expected:
+        raise ConflictError(
+            "policy_version_conflict",
+            f"The next policy of {body.agent} has version {expected}, not {body.version}.",
+            fix="Read the newest with `dragons policies show`, then publish again.",
+        )
+    tx.put_policy(PolicyRow(caller.tenant_id, body.agent, body.version, encode(statement), tx.now_ms))
+    agent = None if body.agent == EVERY_AGENT else body.agent
+    for instance in tx.instances(caller.tenant_id, agent=agent, live=True):
+        # Its thresholds may have moved nearer, so it is looked at again at once.
+        tx.put_timer(TimerRow(caller.tenant_id, ORGANISM_TIMER, instance.instance_id, tx.now_ms))
+    known_about = About() if agent is None else About(agent=agent)
+    return tx.append(caller.tenant_id, Kind.POLICY_PUBLISHED, statement, known_about)
+
+
+def policy_of(reader: Reader, tenant_id: str, agent: str) -> LivenessPolicy:
+    """The thresholds that count for `agent`: its own, else those for every agent, else the defaults."""
+    row = reader.policy(tenant_id, agent) or reader.policy(tenant_id, EVERY_AGENT)
+    return LivenessPolicy() if row is None else _thresholds(row.statement)
+
+
+def outages_of(reader: Reader, tenant_id: str, now_ms: int) -> tuple[Outage, ...]:
+    """When the control plane was away lately."""
+    return tuple((row.from_ms, row.until_ms) for row in reader.outages(tenant_id, now_ms - _OUTAGES_MS))
+
+
+def now_of(reader: Reader, tenant_id: str, agent: str, now_ms: int) -> Now:
+    """The time as `dragons.liveness.organism.step` wants it."""
+    return Now(now_ms, policy_of(reader, tenant_id, agent), outages_of(reader, tenant_id, now_ms))
+
+
+@lru_cache(maxsize=1_000)
+def _thresholds(statement: bytes) -> LivenessPolicy:
+    return thresholds(parse_envelope(statement).body(POLICY, Policy))

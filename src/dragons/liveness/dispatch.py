@@ -1,0 +1,44 @@
+"""The dispatch: an operator's signed order that an agent's work goes on until it is done.
+
+One instance at a time works on it, each with the next epoch. Never holds the goal or the command: those
+stay with the tenant, committed to by a salted hash and by the digest of the node's own specification.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from dragons.core.canonical import Document
+from dragons.core.capability import Scope
+from dragons.core.clock import Timestamp
+from dragons.core.hashing import Digest
+from dragons.core.ids import AgentName, Id
+
+DISPATCH_ORDER = "dispatch"
+PROCESS = "process"
+WEBHOOK = "webhook"
+
+# Where instances are started: by a node's supervisor, or by whoever answers a webhook.
+Dispatcher = Annotated[str, msgspec.Meta(pattern=r"^(process|webhook)$(?!\n)")]
+NodeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$(?!\n)")]
+
+
+class Dispatch(Document):
+    """Signed by an operator. `target` names the node, or the channel of a webhook.
+
+    `goal_hash` commits to the goal as a payload hash does; `spec_hash` is SHA-256 of the specification
+    (command, folder, environment) that the target keeps.
+    """
+
+    dispatch_id: Id
+    tenant_id: Id
+    agent: AgentName
+    dispatcher: Dispatcher
+    target: NodeName
+    scope: Scope
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=30 * 24 * 3600)]
+    goal_hash: Digest
+    spec_hash: Digest
+    created_at: Timestamp

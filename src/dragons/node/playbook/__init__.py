@@ -1,0 +1,1 @@
+"""Playbooks: a plain service that is run, diagnosed, restarted and reported on, under a lease."""
