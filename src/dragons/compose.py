@@ -24,6 +24,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from dragons.adapters.keyfiles import FileKeyring, make_folder, read_secret, write_key, write_secret
+from dragons.adapters.notify.build import Notifiers, load_notifiers
+from dragons.adapters.notify.deliverer import Deliverer
 from dragons.adapters.sql.store import SqlStore
 from dragons.api.app import create_app
 from dragons.api.authentication import new_api_token
@@ -86,14 +88,22 @@ def build_store(settings: Settings, clock: Clock | None = None) -> SqlStore:
 
 
 def build_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
-    """The application of a home that exists; it sweeps while it serves and closes what it opened."""
-    backend = build_backend(settings, clock or SteadyClock(SystemClock()))
-    return create_app(backend, lambda: _sweeping(backend))
+    """The application of a home that exists; it sweeps and tells people while it serves, and closes what it opened."""
+    clock = clock or SteadyClock(SystemClock())
+    notifiers = build_notifiers(settings, clock)
+    backend = build_backend(settings, clock, notifiers)
+    return create_app(backend, lambda: _background(backend, notifiers))
 
 
-def build_backend(settings: Settings, clock: Clock) -> Backend:
+def build_notifiers(settings: Settings, clock: Clock) -> Notifiers:
+    """The channels of a home; an error says what is wrong with their file."""
+    return load_notifiers(settings.notifiers_file, clock, required=settings.notifiers is not None)
+
+
+def build_backend(settings: Settings, clock: Clock, notifiers: Notifiers | None = None) -> Backend:
     """What the application works with."""
-    return Backend(build_store(settings, clock), build_keyring(settings), clock, settings)
+    router = build_notifiers(settings, clock) if notifiers is None else notifiers
+    return Backend(build_store(settings, clock), build_keyring(settings), clock, settings, router)
 
 
 def create_home(
@@ -258,13 +268,15 @@ def configure_logging(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _sweeping(backend: Backend) -> AsyncIterator[None]:
-    task = asyncio.create_task(_sweep_forever(backend))
+async def _background(backend: Backend, notifiers: Notifiers) -> AsyncIterator[None]:
+    deliverer = Deliverer(backend, backend.keyring, backend.clock, notifiers)
+    tasks = [asyncio.create_task(_sweep_forever(backend)), asyncio.create_task(deliverer.run())]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _sweep_forever(backend: Backend) -> None:

@@ -39,20 +39,24 @@ class Settings(BaseSettings):
     feeds_max: Annotated[int, Field(ge=1, le=10_000)] = 64
     # Bounds how late a feed notices another process's receipts, and the end of its credential.
     feed_poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
+    # How many nodes may wait for orders at the same time.
+    nodes_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     connections_max: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     readers: Annotated[int, Field(ge=1, le=64)] = 4
 
     # How often an instance is asked to send a heartbeat.
     heartbeat_seconds: Annotated[int, Field(ge=1, le=600)] = INTERVAL_SECONDS_DEFAULT
     sweep_seconds: Annotated[float, Field(gt=0, le=3_600)] = 5.0
+    # The channels of `dragons notifiers`; the home's own file when it is not set.
+    notifiers: Path | None = None
     shutdown_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("home")
+    @field_validator("home", "notifiers")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("host")
     @classmethod
@@ -69,6 +73,11 @@ class Settings(BaseSettings):
     def database(self) -> Path:
         """State and ledger of all tenants of this home."""
         return self.home / "control" / "dragons.db"
+
+    @property
+    def notifiers_file(self) -> Path:
+        """Where people and programs are told; it may be missing unless it was named."""
+        return self.notifiers or self.home / "control" / "notifiers.yaml"
 
     @property
     def config(self) -> Path:

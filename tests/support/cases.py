@@ -12,9 +12,10 @@ from typing import Any
 
 from dragons.authority.revocation import Target
 from dragons.core.keys import KeyRole
-from dragons.core.vocabulary import OrganismState, Outcome
+from dragons.core.vocabulary import Outcome
 from dragons.evidence.checkpoint import Witness, cosign, format_witness
-from tests.support import packs, story, work
+from dragons.liveness.organism import Trigger
+from tests.support import healing, packs, story, work
 from tests.support.ledger import MINUTE_MS, Book, signer_of
 from tests.support.packs import Parts, session_of
 from tests.support.story import Story
@@ -102,10 +103,13 @@ def authority() -> list[Case]:
         return lambda: setattr(told.book, "now_ms", told.book.now_ms + 16 * MINUTE_MS)
 
     def halt(told: Story) -> None:
-        work.transition(
-            told.book, told.agent, OrganismState.RUNNING, OrganismState.QUARANTINED, "no progress"
-        )
-        w(told.book, told.session, about={"late": True, "organism_state": OrganismState.QUARANTINED})
+        healing.intervene(told.book, told.agent, "quarantine")
+        healing.transition(told.book, told.agent, Trigger.OPERATOR_QUARANTINED)
+        w(told.book, told.session, about={"late": True})
+
+    def overtaken(told: Story) -> None:
+        healing.transition(told.book, told.agent, Trigger.REPLACED)
+        told.book.lease(told.dock, epoch=2, dispatch_id=told.agent.lease.dispatch_id)
 
     def unknown(told: Story) -> None:
         agent = told.book.lease(told.book.dock("reconciler", ["read:payments"]))
@@ -124,8 +128,7 @@ def authority() -> list[Case]:
         after_launch("Work that began after its dock was revoked.", "revoked",
                      lambda t: _late(t, lambda: work.revoke(t.book, Target.DOCK, t.dock.dock_id))),
         after_launch("Work of an epoch that had been replaced.", "epoch_stale",
-                     lambda t: _late(t, lambda: t.book.lease(
-                         t.dock, epoch=2, dispatch_id=t.agent.lease.dispatch_id))),
+                     lambda t: _late(t, lambda: overtaken(t))),
         after_launch("Work of a quarantined instance.", "organism_quarantined", halt),
         after_launch("A high-risk action without a decision.", "online_check_required",
                      lambda t: w(t.book, t.session, pay)),

@@ -9,8 +9,9 @@ from zipfile import ZipFile
 from dragons.audit.pack import PAYLOADS_FILE, RECEIPTS_FILE
 from dragons.authority.revocation import Target
 from dragons.core.keys import KeyRole, LocalSigner
-from dragons.core.vocabulary import OrganismState, Risk
-from tests.support import packs, story, work
+from dragons.core.vocabulary import Risk
+from dragons.liveness.organism import Trigger
+from tests.support import healing, packs, story, work
 from tests.support.cases import Case, after_launch
 from tests.support.ledger import MINUTE_MS
 from tests.support.story import RECONCILER, Story
@@ -130,16 +131,16 @@ def keys() -> list[Case]:
 def states() -> list[Case]:
     """Work of an instance that was halted."""
 
-    def halted(state: OrganismState) -> Callable[[Story], object]:
+    def halted(trigger: Trigger) -> Callable[[Story], object]:
         def tell(told: Story) -> None:
-            work.transition(told.book, told.agent, OrganismState.RUNNING, state, "no progress")
-            work.work(told.book, told.session, about={"late": True, "organism_state": state})
+            healing.transition(told.book, told.agent, trigger)
+            work.work(told.book, told.session, about={"late": True})
 
         return tell
 
     return [
-        after_launch(f"Work of an instance that is {state.value}.", f"organism_{state.value}", halted(state))
-        for state in (OrganismState.AUTOHEALING, OrganismState.STOPPED)
+        after_launch(f"Work of an instance that is {state}.", f"organism_{state}", halted(trigger))
+        for state, trigger in (("autohealing", Trigger.CRASHED), ("stopped", Trigger.LEASE_LAPSED))
     ]
 
 

@@ -15,7 +15,7 @@ from dragons.core.vocabulary import Kind
 from dragons.evidence.checkpoint import Witness, format_witness, sign_checkpoint
 from dragons.evidence.payload import Payload
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
-from tests.support import cases, cases_keys, packs, story, work
+from tests.support import cases, cases_healing, cases_keys, packs, story, work
 from tests.support.cases import WITNESS, WITNESS_NAME, Case, after_launch, before_launch
 from tests.support.ledger import MINUTE_MS, Book, signer_of
 from tests.support.packs import Parts, gap_of, session_of
@@ -37,7 +37,7 @@ def all_of_it() -> list[Case]:
     """Every case; a name occurs once."""
     parts = (
         cases.valid(), cases.authority(), cases.leases(), integrity(), signer(), completeness(), the_rest(),
-        cases_keys.all_of_it(),
+        cases_keys.all_of_it(), cases_healing.all_of_it(),
     )  # fmt: skip
     found = [case for several in parts for case in several]
     names = [case.name for case in found]

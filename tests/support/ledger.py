@@ -20,7 +20,7 @@ from dragons.core.canonical import Document
 from dragons.core.clock import format_time
 from dragons.core.keys import KeyRole, LocalSigner, Signer
 from dragons.core.statement import Envelope, sign
-from dragons.core.vocabulary import Kind
+from dragons.core.vocabulary import Kind, OrganismState
 from dragons.evidence.chain import REVOCATION_KINDS, Head, Sealed, seal
 from dragons.evidence.merkle import Node
 from dragons.evidence.payload import Payload, commit
@@ -55,12 +55,13 @@ def changed(document: Any, changes: dict[str, Any]) -> Any:
 
 @dataclass(slots=True)
 class Agent:
-    """One running copy: its key and its newest lease."""
+    """One running copy: its key, its newest lease and its organism state."""
 
     signer: LocalSigner
     instance_id: str
     lease: Lease
     lease_envelope: Envelope
+    state: OrganismState = OrganismState.RUNNING
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from dragons.audit.verify import verify_file
 from dragons.authority.lease import DELEGATION, RELEASE, Delegation, Release
 from dragons.control.append import ClaimReceipt, append_claim, check_claim
 from dragons.control.authorize import Authorized, authorize_action
-from dragons.control.beat import Beats, accept_heartbeats
+from dragons.control.beat import Beats, accept_heartbeats, check_heartbeats
 from dragons.control.caller import Caller
 from dragons.control.denials import Refused
 from dragons.control.export import export_pack
@@ -28,6 +28,7 @@ from dragons.control.leases import delegate_lease, release_lease, renew_lease
 from dragons.control.ports import Appended, Keyring, Reader, Store, Transaction
 from dragons.control.rows import InstanceRow, LeaseRow, SessionRow
 from dragons.control.sessions import close_session, open_session
+from dragons.control.steps import StepStands, StepWish
 from dragons.core.clock import Clock, ManualClock, format_time
 from dragons.core.hashing import sha256_hex
 from dragons.core.ids import CLAIM, SESSION, new_id, uuid7_hex
@@ -196,9 +197,13 @@ class Tenancy(Governed):
         """Claim one action and append it."""
         return self.append(agent, self.claim(agent, action, **changes))
 
-    def authorize(self, agent: Agent, action: str, session_id: str = "") -> Authorized | Refused:
+    def authorize(
+        self, agent: Agent, action: str, session_id: str = "", *, wish: StepWish | None = None
+    ) -> Authorized | Refused | StepStands:
         wanted = session_id or agent.session_id
-        return self.plane.write(lambda tx: authorize_action(tx, self.issuer, agent.caller, wanted, action))
+        return self.plane.write(
+            lambda tx: authorize_action(tx, self.issuer, agent.caller, wanted, action, wish=wish)
+        )
 
     def renew(self, agent: Agent) -> Grant | Refused:
         found = self.plane.write(lambda tx: renew_lease(tx, self.issuer, agent.caller))
@@ -265,7 +270,12 @@ class Tenancy(Governed):
         return self.beats(agent.caller, [self.heartbeat(agent, sequence, **changes)])
 
     def beats(self, caller: Caller, batch: list[Envelope]) -> Beats:
-        return self.plane.write(lambda tx: accept_heartbeats(tx, self.issuer, caller, batch))
+        def key_of(instance_id: str) -> bytes | None:
+            found = self.plane.read(lambda reader: reader.instance(self.tenant_id, instance_id))
+            return None if found is None else found.public_key
+
+        checked = check_heartbeats(key_of, batch)
+        return self.plane.write(lambda tx: accept_heartbeats(tx, self.issuer, caller, checked))
 
     def close(self, agent: Agent, outcome: Outcome = Outcome.COMPLETED, **changes: Any) -> Appended:
         lease = agent.grant.lease

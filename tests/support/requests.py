@@ -9,7 +9,7 @@ from typing import Any
 from dragons.authority.revocation import Target
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import envelope_json
-from tests.support.server import AGENT, Instance, Reply, Tenant
+from tests.support.server import AGENT, CHANNEL, Instance, Reply, Tenant
 
 
 @dataclass
@@ -53,6 +53,10 @@ class Sent:
 def _token(world: World) -> str:
     made = world.tenant.post("/v1/tokens", {"role": "auditor", "label": "short"})
     return str(made["view"]["token_id"])
+
+
+def _message(world: World) -> str:
+    return str(world.tenant.post(f"/v1/notifiers/{CHANNEL}/tests", {})["message_id"])
 
 
 def _launch(world: World) -> Sent:
@@ -119,8 +123,14 @@ REQUESTS: dict[str, Callable[[World], Sent]] = {
     "docks.show": lambda w: Sent("GET", f"/v1/docks/{w.instance.lease.dock_id}"),
     "revocations.view": _get("/v1/revocations"),
     "instances.launch": _launch,
+    "fleet.show": _get("/v1/fleet?agent=reconciler"),
+    "mtboi.show": _get("/v1/mtboi"),
     "instances.list": _get("/v1/instances"),
     "instances.show": lambda w: Sent("GET", f"/v1/instances/{w.instance.instance_id}"),
+    "notifiers.list": _get("/v1/notifiers"),
+    "notifiers.test": _post(f"/v1/notifiers/{CHANNEL}/tests"),
+    "messages.list": _get("/v1/messages"),
+    "messages.show": lambda w: Sent("GET", f"/v1/messages/{_message(w)}"),
     "leases.list": _get("/v1/leases"),
     "leases.show": lambda w: Sent("GET", f"/v1/leases/{w.instance.lease.lease_id}"),
     "leases.renew": _post("/v1/leases/renewals"),

@@ -70,6 +70,10 @@ RISKS = {
 }
 SCOPE = sorted(RISKS)
 DAY_MS = 24 * 3600 * 1000
+# One channel, which nobody listens at and nothing is sent to: the plane has no background.
+CHANNEL = "oncall"
+CHANNELS = f"channels: {{{CHANNEL}: {{type: webhook, url: 'http://127.0.0.1:9/hidden', secret_file: webhook.secret}}}}"
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgMjQgYnl0ZXM="
 
 
 class ShiftedClock:
@@ -446,6 +450,10 @@ def running(app: FastAPI, settings: Settings) -> Iterator[str]:
 @contextmanager
 def serving(home: Path, **settings: Any) -> Iterator[Plane]:
     """A control plane over an empty home, without a sweep of its own."""
+    (home / "control").mkdir(0o700, parents=True)
+    (home / "control" / "notifiers.yaml").write_text(CHANNELS)
+    (home / "control" / "webhook.secret").touch(0o600)
+    (home / "control" / "webhook.secret").write_text(WEBHOOK_SECRET)
     chosen = Settings(home=home, port=0, **{"rate_per_second": 100_000, "rate_burst": 100_000, **settings})
     clock = ShiftedClock()
     backend = compose.build_backend(chosen, clock)

@@ -8,9 +8,10 @@ from dragons.authority.catalogue import CATALOGUE, Catalogue, Entry
 from dragons.authority.dock import Dock
 from dragons.authority.revocation import Target
 from dragons.core.keys import KeyRole, Signer
-from dragons.core.vocabulary import Kind, OrganismState, Outcome, Risk
+from dragons.core.vocabulary import Kind, Outcome, Risk
 from dragons.identity.records import ACTIVATION, Activation
-from tests.support import work
+from dragons.liveness.organism import Trigger
+from tests.support import healing, work
 from tests.support.ledger import MINUTE_MS, Agent, Book
 from tests.support.work import Open
 
@@ -113,9 +114,9 @@ def full(name: str = "acme", cycles: int = 3) -> Story:
     decision = work.authorize(book, session, "pay:suppliers")
     work.work(book, session, "pay:suppliers", decision_id=decision)
     book.renew(agent)
-    work.transition(book, agent, OrganismState.RUNNING, OrganismState.DEGRADED, "silent for 30 min")
-    work.intervene(book, agent, "restart")
-    work.transition(book, agent, OrganismState.DEGRADED, OrganismState.RUNNING, "heartbeat current")
+    healing.transition(book, agent, Trigger.STALLED)
+    healing.policy(book, 1)
+    healing.transition(book, agent, Trigger.RECOVERED)
     original = work.work(book, session, "write:ledger")
     work.work(book, session, "write:ledger", corrects=original.header.receipt_id)
     child_session = _delegated(story)
@@ -126,6 +127,7 @@ def full(name: str = "acme", cycles: int = 3) -> Story:
     _late(story)
     _keys_change(story)
     _abandoned(story)
+    _healed(story)
     return story
 
 
@@ -171,6 +173,7 @@ def _keys_change(story: Story) -> None:
 def _abandoned(story: Story) -> None:
     """A second instance, in the next epoch, that never ends what it began: the control plane does."""
     book = story.book
+    healing.transition(book, story.agent, Trigger.REPLACED)
     second = book.lease(story.dock, epoch=2, dispatch_id=story.agent.lease.dispatch_id)
     session = work.open_session(book, second, "pay what is due")
     decision = work.authorize(book, session, "pay:suppliers")
@@ -178,3 +181,45 @@ def _abandoned(story: Story) -> None:
     work.abandon(book, session, decision)
     work.abandon(book, session)
     story.names["abandoned_session"] = session.session_id
+
+
+def _healed(story: Story) -> None:
+    """Ordered work that goes on over three instances: one is healed, one renewed late, isolated, released."""
+    book = story.book
+    dispatch = healing.order(book, "reconciler")
+    healing.start(book, dispatch)
+    first = book.lease(story.dock, dispatch_id=dispatch)
+    session = work.open_session(book, first, "reconcile until it is done")
+    work.work(book, session, likeness="0" * 64)
+    healing.heal(book, first)
+    work.abandon(book, session)
+    healing.start(book, dispatch, 2, first)
+    healing.transition(book, first, Trigger.REPLACED)
+    second = book.lease(story.dock, dispatch_id=dispatch, epoch=2)
+    late_renewal(book, second)
+    healing.quarantine(book, second)
+    healing.notify(book)
+    healing.let_go(book, second)
+    healing.start(book, dispatch, 3, second)
+    third = book.lease(story.dock, dispatch_id=dispatch, epoch=3)
+    session = work.open_session(book, third, "the rest")
+    work.work(book, session, "write:ledger", step_key="1" * 64)
+    work.close_session(book, session)
+    healing.transition(book, third, Trigger.ENDED)
+    healing.end(book, dispatch)
+    work.release(book, third)
+    healing.intervene(book, "notifier", "quarantine")
+    healing.intervene(book, "notifier", "release")
+    story.names |= {"dispatch": dispatch, "healed_session": session.session_id}
+
+
+def late_renewal(book: Book, agent: Agent) -> None:
+    """The lease ends, a minute later it is renewed, and work goes on after the gap."""
+    session = work.open_session(book, agent, "a long one")
+    work.work(book, session)
+    book.now_ms += 16 * MINUTE_MS
+    healing.transition(book, agent, Trigger.LEASE_EXPIRED)
+    book.renew(agent)
+    healing.transition(book, agent, Trigger.RECOVERED)
+    work.work(book, session)
+    work.close_session(book, session)

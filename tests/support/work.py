@@ -9,7 +9,7 @@ from dragons.authority.lease import DELEGATION, RELEASE, Delegation, Lease, Rele
 from dragons.authority.revocation import REVOCATION, Revocation, Target
 from dragons.core.keys import KeyRole, Signer
 from dragons.core.statement import sign
-from dragons.core.vocabulary import Kind, OrganismState, Outcome
+from dragons.core.vocabulary import Kind, Outcome
 from dragons.evidence import receipt
 from dragons.evidence.chain import Sealed
 from dragons.evidence.receipt import Abandonment, Claim, Closing, Decision, Denial, Session
@@ -33,7 +33,7 @@ def about_agent(agent: Agent) -> dict[str, Any]:
         "instance_id": lease.instance_id,
         "lease_ref": lease.lease_id,
         "epoch": lease.epoch,
-        "organism_state": OrganismState.RUNNING,
+        "organism_state": agent.state,
         "mtboi_seconds": 86_400,
     }
 
@@ -184,30 +184,6 @@ def deny(book: Book, agent: Agent, action: str, reason: str) -> Sealed:
         Kind.DENIED, sign(receipt.DENIAL, body, book.issuer), **about_agent(agent), action=action,
         outcome=Outcome.DENIED,
     )  # fmt: skip
-
-
-def transition(book: Book, agent: Agent, before: OrganismState, after: OrganismState, reason: str) -> Sealed:
-    body = receipt.Transition(
-        tenant_id=book.tenant_id,
-        instance_id=agent.instance_id,
-        before=before,
-        after=after,
-        reason=reason,
-        at=book.time(),
-    )
-    header = {**about_agent(agent), "organism_state": after}
-    return book.append(Kind.STATE_CHANGED, sign(receipt.TRANSITION, body, book.issuer), **header)
-
-
-def intervene(book: Book, agent: Agent, action: str, *, signer: Signer | None = None) -> Sealed:
-    body = receipt.Intervention(
-        tenant_id=book.tenant_id,
-        instance_id=agent.instance_id,
-        action=action,
-        reason="looked at it",
-        at=book.time(),
-    )
-    return book.by_operator(Kind.INTERVENTION, receipt.INTERVENTION, body, signer, **about_agent(agent))
 
 
 def erase(book: Book, receipt_ids: list[str]) -> Sealed:

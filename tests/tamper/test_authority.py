@@ -9,9 +9,11 @@ import pytest
 
 from dragons.audit.verdicts import Question, Report, Status
 from dragons.authority.revocation import Target
+from dragons.core.clock import format_time
 from dragons.core.keys import KeyRole
 from dragons.core.vocabulary import OrganismState, Outcome, Risk
-from tests.support import packs, story, work
+from dragons.liveness.organism import Trigger
+from tests.support import healing, packs, story, work
 from tests.support.ledger import MINUTE_MS, signer_of
 from tests.support.story import Story
 from tests.tamper.conftest import found
@@ -107,9 +109,10 @@ def test_work_of_another_dock_goes_on(told: Story, judge: Judge) -> None:
 
 
 def test_work_in_a_stale_epoch(told: Story, judge: Judge) -> None:
+    healing.transition(told.book, told.agent, Trigger.REPLACED)
     told.book.lease(told.dock, epoch=2, dispatch_id=told.agent.lease.dispatch_id)
     work.work(told.book, told.session, about={"late": True})
-    assert verdict(judge, told) == ("epoch_stale", NEXT + 1)
+    assert verdict(judge, told) == ("epoch_stale", NEXT + 2)
 
 
 def test_an_epoch_that_was_dispatched_twice(told: Story, judge: Judge) -> None:
@@ -127,17 +130,36 @@ def test_work_in_an_epoch_that_the_lease_does_not_have(told: Story, judge: Judge
 
 
 @pytest.mark.parametrize(
-    "state", [OrganismState.QUARANTINED, OrganismState.AUTOHEALING, OrganismState.STOPPED]
-)
-def test_work_of_a_halted_organism(told: Story, judge: Judge, state: OrganismState) -> None:
-    work.transition(told.book, told.agent, OrganismState.RUNNING, state, "no progress")
-    work.work(told.book, told.session, about={"late": True, "organism_state": state})
-    assert verdict(judge, told) == (f"organism_{state}", NEXT + 1)
+    "triggers",
+    [[Trigger.CRASHED, Trigger.FLAPPING], [Trigger.CRASHED], [Trigger.ENDED], [Trigger.STALLED, Trigger.REVOKED]],
+)  # fmt: skip
+def test_work_of_a_halted_organism(told: Story, judge: Judge, triggers: list[Trigger]) -> None:
+    for trigger in triggers:
+        healing.transition(told.book, told.agent, trigger)
+    began, told.book.now_ms = told.book.now_ms, told.book.now_ms + 1_000
+    work.work(told.book, told.session, started_at=format_time(began), about={"late": True})
+    state = OrganismState.AUTOHEALING if Trigger.CRASHED in triggers else OrganismState.STOPPED
+    assert verdict(judge, told) == (f"organism_{state}", NEXT + len(triggers))
 
 
-def test_work_of_a_healed_organism(told: Story, judge: Judge) -> None:
-    work.transition(told.book, told.agent, OrganismState.RUNNING, OrganismState.QUARANTINED, "no progress")
-    work.transition(told.book, told.agent, OrganismState.QUARANTINED, OrganismState.RUNNING, "looked at")
+def test_work_between_healing_and_its_end(told: Story, judge: Judge) -> None:
+    """A second halt does not give back the time between the two."""
+    healing.transition(told.book, told.agent, Trigger.CRASHED)
+    began = told.book.time()
+    healing.transition(told.book, told.agent, Trigger.REPLACED)
+    work.work(told.book, told.session, started_at=began, ended_at=began, about={"late": True})
+    assert verdict(judge, told) == ("organism_autohealing", NEXT + 2)
+
+
+def test_work_of_a_halted_organism_whose_header_hides_it(told: Story, judge: Judge) -> None:
+    healing.transition(told.book, told.agent, Trigger.CRASHED)
+    work.open_session(told.book, told.agent, "go on", about={"organism_state": OrganismState.RUNNING})
+    assert verdict(judge, told) == ("organism_autohealing", NEXT + 1)
+
+
+def test_work_of_an_organism_that_recovered(told: Story, judge: Judge) -> None:
+    healing.transition(told.book, told.agent, Trigger.STALLED)
+    healing.transition(told.book, told.agent, Trigger.RECOVERED)
     work.work(told.book, told.session)
     assert verdict(judge, told) is None
 

@@ -12,7 +12,8 @@ from dragons.audit.verdicts import Question, Report, Status
 from dragons.authority.revocation import Target
 from dragons.core.keys import KeyRole
 from dragons.core.vocabulary import Kind
-from tests.support import packs, story, work
+from dragons.liveness.organism import Trigger
+from tests.support import healing, packs, story, work
 from tests.support.ledger import MINUTE_MS, Agent, Book, signer_of
 from tests.support.story import Story
 from tests.tamper.conftest import found
@@ -155,7 +156,7 @@ def test_a_manifest_twice(book: Book, judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"serial": 5}, "lease_expired"),
+        ({"serial": 5}, "lease_missing"),
         ({"epoch": 2}, "lease_missing"),
         ({"instance_key": signer_of("mallory", KeyRole.INSTANCE).public_key.raw}, "lease_missing"),
         ({"dispatch_id": "dsp_" + "0" * 32}, "lease_missing"),
@@ -176,17 +177,44 @@ def test_a_renewal_that_widens(book: Book, judge: Judge) -> None:
 
 
 def test_a_renewal_after_the_end(judge: Judge) -> None:
+    """What lies between the end and the renewal had no authority, although the lease goes on."""
     told = story.launched()
+    before = told.agent.lease.expires_at
     told.book.now_ms += 16 * MINUTE_MS
     told.book.renew(told.agent)
-    assert verdict(judge, told.book) == ("lease_expired", 11)
+    renewed = told.agent.lease.issued_at
+    work.work(told.book, told.session, started_at=renewed)
+    assert verdict(judge, told.book) is None
+    work.work(told.book, told.session, started_at=told.agent.lease.not_before)
+    assert verdict(judge, told.book) == ("lease_expired", 13)
+    told.book.renew(told.agent)
+    work.work(told.book, told.session, started_at=before)
+    assert verdict(judge, told.book) == ("lease_expired", 13)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.CRASHED, Trigger.ENDED])
+def test_a_renewal_of_an_instance_that_was_halted(judge: Judge, trigger: Trigger) -> None:
+    told = story.launched()
+    healing.transition(told.book, told.agent, trigger)
+    told.book.renew(told.agent)
+    assert verdict(judge, told.book) == (f"organism_{told.agent.state}", 12)
+
+
+@pytest.mark.parametrize(
+    "end", [healing.withdraw, lambda book, agent: work.revoke(book, Target.INSTANCE, agent.instance_id)]
+)
+def test_a_renewal_after_the_lease_was_taken_back(judge: Judge, end: Callable[..., object]) -> None:
+    told = story.launched()
+    end(told.book, told.agent)
+    told.book.renew(told.agent)
+    assert verdict(judge, told.book) == ("revoked", 12)
 
 
 def test_a_renewal_after_release(judge: Judge) -> None:
     told = story.launched()
     work.release(told.book, told.agent)
     told.book.renew(told.agent)
-    assert verdict(judge, told.book) == ("lease_expired", 12)
+    assert verdict(judge, told.book) == ("lease_released", 12)
 
 
 def test_a_release_by_somebody_else(judge: Judge) -> None:

@@ -12,7 +12,7 @@ from tests.tidy.project import SRC
 # What judges. `authority.lease` has the rules that issuing and judging share.
 MODULES = (
     *(f"audit/{name}.py" for name in (
-        "claims", "closing", "governance", "leases", "mandate", "origins", "redaction", "selection", "sessions", "trust",
+        "claims", "closing", "dispatches", "governance", "leases", "mandate", "organisms", "origins", "redaction", "selection", "sessions", "trust",
         "verify",
     )),
     "authority/lease.py",

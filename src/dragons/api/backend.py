@@ -1,6 +1,6 @@
 """What the handlers work with: store, keys and clock, behind an event loop that never waits for them.
 
-Every commit rings the bell that event feeds wait for. Never holds a decision between requests.
+Every commit rings the bells that event feeds and nodes wait for. Never holds a decision between requests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from dragons.api.bell import Bell
 from dragons.api.inbox import Inbox
+from dragons.control.messages import NoChannels, Router
 from dragons.control.ports import Keyring, Reader, Store, Transaction
 from dragons.control.sweep import checkpoint
 from dragons.core.clock import Clock
@@ -21,19 +22,50 @@ T = TypeVar("T")
 
 # Exports and examinations that run at the same time.
 WORKERS = 2
+# About 200 bytes each.
+KEYS_MAX = 200_000
 # How long an answer of `check_writable` is good for, so that asking is no way to wear out the disk.
 WRITABLE_MS = 1_000
+
+
+class InstanceKeys:
+    """The public keys of instances that were asked for lately. An instance's key never changes."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys: dict[tuple[str, str], bytes] = {}
+        self._keys_max = keys_max
+
+    def get(self, name: tuple[str, str]) -> bytes | None:
+        """The key of (tenant, instance), None when it is not remembered."""
+        return self._keys.get(name)
+
+    def put(self, name: tuple[str, str], raw: bytes) -> bytes:
+        """Remember a key; a full memory begins anew."""
+        if len(self._keys) >= self._keys_max:
+            self._keys.clear()
+        self._keys[name] = raw
+        return raw
 
 
 class Backend:
     """One per process. Owns the store from now on and closes it at its end."""
 
-    def __init__(self, store: Store, keyring: Keyring, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, keyring: Keyring, clock: Clock, settings: Settings, router: Router | None = None
+    ) -> None:
+        self.router = router or NoChannels()
         self.store = store
         self.keyring = keyring
         self.clock = clock
         self.settings = settings
         self.bell = Bell(settings.feeds_max)
+        self.instance_keys = InstanceKeys(KEYS_MAX)
+        self.node_bell = Bell(
+            settings.nodes_max,
+            code="nodes_exhausted",
+            what="nodes wait for orders",
+            setting="DRAGONS_NODES_MAX",
+        )
         self._threads = ThreadPoolExecutor(settings.readers, thread_name_prefix="dragons-read")
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="dragons-work")
         self._inbox: Inbox | None = None
@@ -46,6 +78,7 @@ class Backend:
             self._inbox = Inbox(asyncio.get_running_loop())
         result = await self._inbox.wait(self.store.write(job))
         self.bell.ring()
+        self.node_bell.ring()
         return result
 
     async def read(self, job: Callable[[Reader], T]) -> T:
@@ -70,9 +103,14 @@ class Backend:
             task = self._writable = asyncio.ensure_future(self.write(_touch))
         await asyncio.shield(task)
 
+    def stop_waiting(self) -> None:
+        """The server shuts down: open feeds and waiting nodes are answered now."""
+        self.bell.stop()
+        self.node_bell.stop()
+
     def close(self) -> None:
         """End open feeds, the threads and the store."""
-        self.bell.stop()
+        self.stop_waiting()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
         self.store.close()

@@ -78,8 +78,8 @@ class Dispatcher:
             return internal_response(request_id)
 
     def stop(self) -> None:
-        """The server shuts down: open feeds end now."""
-        self._backend.bell.stop()
+        """The server shuts down: open feeds and waiting nodes end now."""
+        self._backend.stop_waiting()
 
     async def _answer(self, name: str, request: Request) -> Response:
         roles = access.roles_of(name)

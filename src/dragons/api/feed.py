@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from dragons.api import ledger_views
 from dragons.api.backend import Backend
 from dragons.api.bell import Bell
+from dragons.api.waiting import heard
 from dragons.control.ports import Filter, Reader
 from dragons.core.canonical import INT_MAX
 from dragons.core.errors import DragonsError, InvalidInputError, UnauthenticatedError
@@ -72,7 +73,7 @@ class Feed:
             elif backend.clock.boot_ms() - spoken_ms >= SILENCE_MS_MAX:
                 yield _COMMENT
             else:
-                await _wait(rung, backend.settings.feed_poll_seconds)
+                await heard(rung, backend.settings.feed_poll_seconds)
                 continue
             spoken_ms = backend.clock.boot_ms()
 
@@ -121,10 +122,3 @@ class FeedResponse(Response):
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
-
-
-async def _wait(rung: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(rung.wait(), seconds)
-    except TimeoutError:
-        return

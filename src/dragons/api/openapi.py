@@ -23,10 +23,14 @@ _REF = "#/components/schemas/{name}"
 _HEX32 = "[0-9a-f]{32}"
 _PATH_PARAMETERS = {
     "agent": ("An agent's name.", r"^[a-z][a-z0-9-]{0,62}$"),
+    "channel": ("A notifier's name.", r"^[a-z0-9][a-z0-9.-]{0,62}$"),
+    "dispatch_id": ("A dispatch's id.", f"^dsp_{_HEX32}$"),
     "dock_id": ("A dock's id.", f"^dck_{_HEX32}$"),
     "instance_id": ("An instance's id.", f"^{_HEX32}$"),
     "lease_id": ("A lease's id.", f"^lse_{_HEX32}$"),
     "manifest_hash": ("A manifest's hash.", "^[0-9a-f]{64}$"),
+    "message_id": ("A message's id.", f"^msg_{_HEX32}$"),
+    "node": ("A node's name.", r"^[a-z0-9][a-z0-9.-]{0,62}$"),
     "receipt_id": ("A receipt's id.", f"^rcp_{_HEX32}$"),
     "session_id": ("A session's id.", f"^ses_{_HEX32}$"),
     "token_id": ("An API token's id.", f"^tok_{_HEX32}$"),

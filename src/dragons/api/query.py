@@ -13,6 +13,7 @@ import msgspec
 
 from dragons.core.canonical import INT_MAX
 from dragons.core.errors import InvalidInputError
+from dragons.core.vocabulary import OrganismState
 from dragons.wire.base import Limit, Request
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -22,6 +23,7 @@ _Text = Annotated[str, msgspec.Meta(max_length=128)]
 _Place = Annotated[int, msgspec.Meta(ge=-1, le=INT_MAX)]
 _Some = Annotated[int, msgspec.Meta(ge=1, le=INT_MAX)]
 _Size = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
+_STATE = rf"^({'|'.join(OrganismState)})?$(?!\n)"
 
 
 class ByAgent(Request):
@@ -33,9 +35,39 @@ class InstanceQuery(Request):
     live: bool = False
 
 
+class DispatchQuery(Request):
+    agent: _Text = ""
+    open: bool = False
+
+
 class SessionQuery(Request):
     agent: _Text = ""
     open: bool = False
+
+
+class FleetQuery(Request):
+    agent: _Text = ""
+    state: Annotated[str, msgspec.Meta(pattern=_STATE)] = ""
+    skip: _Size = 0
+    limit: Limit = 100
+
+
+class MtboiQuery(Request):
+    agent: _Text = ""
+    until: _Text = ""
+    page: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    limit: Limit = 100
+
+
+class IncidentQuery(Request):
+    agent: _Text = ""
+    open: bool = False
+    limit: Limit = 100
+
+
+class MessageQuery(Request):
+    incident_id: _Text = ""
+    limit: Limit = 100
 
 
 class ReceiptQuery(Request):

@@ -29,6 +29,9 @@ def judge_claim(mandate: Mandate, lease: HeldLease, header: Header, claim: Claim
         return f"{Reason.LEASE_NOT_YET_VALID}: it began at {started}"
     if started >= lease.expires_at:
         return f"{Reason.LEASE_EXPIRED}: it began at {started}"
+    for end, renewed in lease.gaps:
+        if end <= started < renewed:
+            return f"{Reason.LEASE_EXPIRED}: it began at {started}, before the renewal at {renewed}"
     if lease.released_at and started >= lease.released_at:
         return f"{Reason.LEASE_RELEASED}: it began at {started}"
     if mandate.revoked and (wrong := _judge_revoked(mandate, lease, started)):
@@ -36,7 +39,7 @@ def judge_claim(mandate: Mandate, lease: HeldLease, header: Header, claim: Claim
     epoch, since = mandate.epochs[lease.body.dispatch_id]
     if epoch != lease.body.epoch and started >= since:
         return f"{Reason.EPOCH_STALE}: epoch {epoch} was dispatched at {since}"
-    halted = mandate.halted.get(claim.instance_id)
+    halted = mandate.organisms.halted.get(claim.instance_id)
     if halted is not None and started >= halted[1]:
         return f"{halted[0]}: since {halted[1]}"
     if claim.action not in lease.scope:
@@ -45,7 +48,9 @@ def judge_claim(mandate: Mandate, lease: HeldLease, header: Header, claim: Claim
         return f"{Reason.CAPABILITY_UNKNOWN}: {claim.action}"
     if claim.action in mandate.high_risk and not decided:
         return f"{Reason.ONLINE_CHECK_REQUIRED}: no decision of the control plane for {claim.action}"
-    return None
+    if claim.step_key is msgspec.UNSET or claim.outcome is not Outcome.COMPLETED:
+        return None
+    return _complete(mandate, header, claim, claim.step_key)
 
 
 def judge_session(mandate: Mandate, lease: HeldLease, header: Header, body: Session) -> str | None:
@@ -82,6 +87,14 @@ def _judge_revoked(mandate: Mandate, lease: HeldLease, started: str) -> str | No
         at = mandate.revoked.get(one)
         if at is not None and started >= at:
             return f"revoked: {one} at {at}"
+    return None
+
+
+def _complete(mandate: Mandate, header: Header, claim: Claim, step_key: str) -> str | None:
+    earlier = mandate.steps.get(step_key)
+    if earlier is not None and claim.corrects != earlier:
+        return f"{Reason.STEP_COMPLETED}: the step was completed by {earlier}"
+    mandate.steps[step_key] = header.receipt_id
     return None
 
 

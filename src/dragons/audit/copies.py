@@ -6,8 +6,11 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from msgspec import UNSET
+
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, Release
+from dragons.authority.revocation import Withdrawal
 from dragons.core.canonical import Document
 from dragons.core.vocabulary import Outcome
 from dragons.evidence.receipt import (
@@ -15,12 +18,16 @@ from dragons.evidence.receipt import (
     Claim,
     Closing,
     Decision,
+    DispatchEnd,
     Header,
     Intervention,
+    Redispatch,
     Session,
     Transition,
 )
 from dragons.identity.records import Activation, Registration, version_name
+from dragons.liveness.dispatch import Dispatch
+from dragons.liveness.policy import EVERY_AGENT, Policy
 
 # Field of the header, field of the statement.
 COPIED: dict[type[Document], tuple[tuple[str, str], ...]] = {
@@ -42,6 +49,10 @@ COPIED: dict[type[Document], tuple[tuple[str, str], ...]] = {
     Registration: (("manifest_hash", "manifest_hash"),),
     Activation: (("manifest_hash", "manifest_hash"),),
     Dock: (("agent", "agent"),),
+    Withdrawal: (("instance_id", "instance_id"), ("lease_ref", "lease_id")),
+    Dispatch: (("agent", "agent"),),
+    Redispatch: (("agent", "agent"), ("epoch", "epoch")),
+    DispatchEnd: (("agent", "agent"),),
 }
 
 _READERS: dict[type[Document], tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -52,6 +63,9 @@ _READERS: dict[type[Document], tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 def contradiction(header: Header, body: Document) -> str | None:
     """The field in which a header contradicts the statement it repeats, None when they agree."""
+    if isinstance(body, Policy):
+        named = UNSET if body.agent == EVERY_AGENT else body.agent
+        return None if header.agent == named else "agent"
     readers = _READERS.get(type(body))
     if readers is None:
         return None
@@ -63,6 +77,8 @@ def contradiction(header: Header, body: Document) -> str | None:
     if isinstance(body, Abandonment) and header.outcome is not Outcome.ABANDONED:
         return "outcome"
     if isinstance(body, Lease | Activation) and header.agent != version_name(body.agent, body.version):
+        return "agent"
+    if isinstance(body, Intervention) and isinstance(body.agent, str) and header.agent != body.agent:
         return "agent"
     if isinstance(body, Registration) and header.agent != version_name(body.manifest.agent, body.version):
         return "agent"

@@ -11,24 +11,36 @@ from dragons.audit.verdicts import Question
 from dragons.authority.catalogue import Catalogue
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, Release
-from dragons.authority.revocation import Revocation, Target
+from dragons.authority.revocation import Revocation, Target, Withdrawal
 from dragons.core.canonical import Document
 from dragons.core.keys import KeyRole, PublicKey
 from dragons.core.statement import Envelope, is_signed_by
 from dragons.core.vocabulary import Kind
-from dragons.evidence.receipt import Abandonment, Closing, Decision, Header, Session, Transition
+from dragons.evidence.receipt import (
+    Abandonment,
+    Closing,
+    Decision,
+    DispatchEnd,
+    Header,
+    Intervention,
+    Redispatch,
+    Session,
+    Transition,
+)
 from dragons.identity.records import KEY_REVOCATION, Activation, KeyRevocation, Registration
+from dragons.liveness.dispatch import Dispatch
+from dragons.liveness.policy import Policy
 
 # The verdict, the code and the detail of something wrong.
 Wrong = tuple[Question, str, str]
 
 
 class Governance:
-    """Trust and mandate together, fed receipt by receipt."""
+    """Trust and mandate together, fed receipt by receipt; `whole` when it is fed with the whole ledger."""
 
-    def __init__(self, pinned: str) -> None:
+    def __init__(self, pinned: str, *, whole: bool = True) -> None:
         self.trust = Trust(pinned)
-        self.mandate = Mandate()
+        self.mandate = Mandate(whole=whole)
         self._origins = Origins()
 
     def admit(self, envelope: Envelope, header: Header, body: Document, signer: KeyRole) -> Wrong | None:
@@ -110,9 +122,25 @@ class Governance:
         if isinstance(body, Activation):
             return mandate.admit_activation(body)
         if isinstance(body, Transition):
-            return mandate.admit_transition(body, header.issued_at)
+            return mandate.organisms.admit_transition(body, header.issued_at)
         if isinstance(body, Decision):
             return mandate.admit_decision(body, header)
         if isinstance(body, Abandonment) and isinstance(body.decision_id, str):
             mandate.decisions.pop(body.decision_id, None)
+        return self._of_liveness(body, header)
+
+    def _of_liveness(self, body: Document, header: Header) -> str | None:
+        mandate = self.mandate
+        if isinstance(body, Withdrawal):
+            return mandate.admit_withdrawal(body, header.issued_at)
+        if isinstance(body, Intervention):
+            return mandate.organisms.admit_intervention(body)
+        if isinstance(body, Policy):
+            return mandate.admit_policy(body)
+        if isinstance(body, Dispatch):
+            return mandate.admit_dispatch(body)
+        if isinstance(body, Redispatch):
+            return mandate.admit_redispatch(body)
+        if isinstance(body, DispatchEnd):
+            return mandate.dispatches.admit_end(body)
         return None

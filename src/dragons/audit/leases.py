@@ -6,7 +6,7 @@ and, if delegated, its parent and the parent's signed wish: the same rules that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,8 +23,9 @@ _FIXED = (
 
 @dataclass(slots=True)
 class HeldLease:
-    """A lease with its renewals: valid in [not_before, expires_at) until `released_at`.
+    """A lease with its renewals: valid in [not_before, expires_at) but for its gaps, until `released_at`.
 
+    A gap lies between the end of a lease and its late renewal: nothing had authority in [end, issue).
     `name` is `agent@vN`, `key_id` the instance key's, `path` what ends the lease when revoked.
     """
 
@@ -37,9 +38,13 @@ class HeldLease:
     key_id: str
     path: tuple[str, ...]
     released_at: str = ""
+    gaps: list[tuple[str, str]] = field(default_factory=list)
 
     def renew(self, body: Lease, digest: str) -> None:
         """Take in the newest statement of the same lease."""
+        # Not its `not_before`, which is dated back: until it was issued, the lease had ended.
+        if body.issued_at > self.expires_at:
+            self.gaps.append((self.expires_at, body.issued_at))
         self.body, self.digest, self.expires_at = body, digest, body.expires_at
         self.scope = frozenset(body.scope)
 

@@ -3,33 +3,32 @@
 Fed with governance statements whose signatures hold, then asked about every piece of work:
 receipt → lease → dock → operator, valid at that time. Every answer is None, or `code: detail`.
 
-Memory grows with docks, manifests and leases, never with work: a decision is forgotten when the
-action that it authorized is on the record.
+Memory grows with docks, manifests, leases and steps that happen once, never with other work: a
+decision is forgotten when the action that it authorized is on the record.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dragons.audit.dispatches import Dispatches
 from dragons.audit.leases import HeldLease, changed_by_renewal, held, is_delegated
+from dragons.audit.organisms import ENDED_STATES, Organisms
 from dragons.authority.catalogue import Catalogue, Entry
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, refuse_outside_dock, refuse_outside_parent
-from dragons.authority.revocation import Revocation, Target, entry
+from dragons.authority.revocation import Revocation, Target, Withdrawal, entry
 from dragons.core.clock import parse_time
+from dragons.core.errors import InvalidInputError
 from dragons.core.statement import Envelope
 from dragons.core.vocabulary import OrganismState, Reason, Risk
-from dragons.evidence.receipt import Decision, Header, Transition
+from dragons.evidence.receipt import Decision, Header, Redispatch
 from dragons.identity.records import Activation, Registration
+from dragons.liveness.dispatch import Dispatch
+from dragons.liveness.policy import Policy, check_policy
 
 # An issuer dates a lease when it records it; an older date would authorize the past.
 ISSUE_SKEW_MS_MAX = 60_000
-
-ENDED_STATES = {
-    OrganismState.AUTOHEALING: Reason.ORGANISM_AUTOHEALING,
-    OrganismState.QUARANTINED: Reason.ORGANISM_QUARANTINED,
-    OrganismState.STOPPED: Reason.ORGANISM_STOPPED,
-}
 
 
 @dataclass(slots=True)
@@ -37,9 +36,11 @@ class Mandate:
     """What is authorized at this point of the ledger.
 
     `revoked` maps an entry to the time of its receipt, `epochs` a dispatch to its newest epoch and
-    since when, `halted` an instance to its organism state that permits nothing and since when.
+    since when, `policies` an agent to its newest policy's version, `steps` a step to the receipt that
+    completed it. `whole` says that the pack shows the ledger from its beginning without gaps.
     """
 
+    whole: bool = True
     docks: dict[str, tuple[Dock, str]] = field(default_factory=dict)
     leases: dict[str, HeldLease] = field(default_factory=dict)
     delegations: dict[str, Delegation] = field(default_factory=dict)
@@ -49,8 +50,11 @@ class Mandate:
     catalogue: dict[str, Entry] = field(default_factory=dict)
     high_risk: frozenset[str] = frozenset()
     epochs: dict[str, tuple[int, str]] = field(default_factory=dict)
-    halted: dict[str, tuple[Reason, str]] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
+    policies: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, str] = field(default_factory=dict)
+    organisms: Organisms = field(default_factory=Organisms)
+    dispatches: Dispatches = field(default_factory=Dispatches)
 
     # --- governance --------------------------------------------------------------------------------
 
@@ -93,12 +97,37 @@ class Mandate:
     def is_revoked(self, kind: Target, target: str) -> bool:
         return entry(kind, target) in self.revoked
 
-    def admit_transition(self, body: Transition, at: str) -> str | None:
-        if body.after in ENDED_STATES:
-            self.halted[body.instance_id] = (ENDED_STATES[body.after], at)
-        else:
-            self.halted.pop(body.instance_id, None)
+    def admit_withdrawal(self, body: Withdrawal, at: str) -> str | None:
+        """The issuer takes a lease back. A selection shows every revocation, but not every lease."""
+        lease = self.leases.get(body.lease_id)
+        if lease is None and self.whole:
+            return f"{Reason.LEASE_MISSING}: {body.lease_id}"
+        if lease is not None and lease.body.instance_id != body.instance_id:
+            return f"{Reason.INSTANCE_MISMATCH}: the withdrawal names another instance"
+        self.revoke(Target.LEASE, body.lease_id, at)
         return None
+
+    def admit_policy(self, body: Policy) -> str | None:
+        expected = self.policies.get(body.agent, 0) + 1
+        if body.version != expected:
+            return f"policy_version_conflict: version {body.version} of {body.agent} follows {expected - 1}"
+        try:
+            check_policy(body)
+        except InvalidInputError:
+            return "policy_invalid: it contradicts itself"
+        self.policies[body.agent] = body.version
+        return None
+
+    def admit_dispatch(self, body: Dispatch) -> str | None:
+        return self.dispatches.admit_dispatch(body, self._epoch(body.dispatch_id))
+
+    def admit_redispatch(self, body: Redispatch) -> str | None:
+        """The next instance is ordered: only when no older one of the dispatch may act any more."""
+        wrong = self.dispatches.refuse_start(body, self._epoch(body.dispatch_id))
+        wrong = wrong or self.organisms.refuse_successor(body.dispatch_id)
+        if wrong is None:
+            self.dispatches.start(body)
+        return wrong
 
     def admit_delegation(self, body: Delegation, envelope: Envelope, header: Header) -> str | None:
         """A parent's signed wish; that the parent signed it has been checked."""
@@ -127,17 +156,15 @@ class Mandate:
         if wrong := self._refuse(body, lease, at):
             return wrong
         if known is not None:
-            if wrong := self._refuse_renewal(known, body, at):
+            if wrong := self._refuse_renewal(known, body):
                 return wrong
             known.renew(body, lease.digest)
             return None
-        if self.active.get(body.agent) != body.version:
-            return f"{Reason.VERSION_INACTIVE}: {lease.name} was not the active version"
-        epoch, _ = self.epochs.get(body.dispatch_id, (0, ""))
-        if body.epoch <= epoch:
-            return f"{Reason.EPOCH_STALE}: epoch {body.epoch} was dispatched before"
+        if wrong := self._refuse_launch(body, lease):
+            return wrong
         self.epochs[body.dispatch_id] = (body.epoch, at)
         self.leases[body.lease_id] = lease
+        self.organisms.launched(body)
         return None
 
     def admit_decision(self, body: Decision, header: Header) -> str | None:
@@ -169,7 +196,8 @@ class Mandate:
             return Reason.EPOCH_STALE
         if header.organism_state in ENDED_STATES and header.instance_id == lease.body.instance_id:
             return ENDED_STATES[OrganismState(header.organism_state)]
-        return None
+        halted = self.organisms.halted.get(lease.body.instance_id)
+        return None if halted is None or header.instance_id != lease.body.instance_id else halted[0]
 
     def mismatch(self, header: Header, lease: HeldLease, instance_id: str, epoch: int) -> str | None:
         """How header, statement and lease contradict each other about who this is."""
@@ -235,15 +263,30 @@ class Mandate:
             return f"{Reason.TTL_EXCEEDED}: the delegation ends at {wish.not_after}"
         return None
 
-    def _refuse_renewal(self, known: HeldLease, body: Lease, at: str) -> str | None:
+    def _refuse_launch(self, body: Lease, lease: HeldLease) -> str | None:
+        if self.active.get(body.agent) != body.version:
+            return f"{Reason.VERSION_INACTIVE}: {lease.name} was not the active version"
+        if body.epoch <= self._epoch(body.dispatch_id):
+            return f"{Reason.EPOCH_STALE}: epoch {body.epoch} was dispatched before"
+        return self.dispatches.refuse_launch(body) or self.organisms.refuse_launch(body)
+
+    def _refuse_renewal(self, known: HeldLease, body: Lease) -> str | None:
+        # It may come after the lease's end: how long after is the control plane's to decide.
         before = known.body
         if field_name := changed_by_renewal(before, body):
             return f"{Reason.LEASE_MISSING}: a renewal changed {field_name}"
-        if body.serial != before.serial + 1 or at >= known.expires_at or known.released_at:
-            return f"{Reason.LEASE_EXPIRED}: a renewal follows its lease while that is valid"
+        if body.serial != before.serial + 1:
+            return f"{Reason.LEASE_MISSING}: renewal {body.serial} follows renewal {before.serial}"
+        if known.released_at:
+            return f"{Reason.LEASE_RELEASED}: a renewal of a lease that was given back"
+        if (halted := self.organisms.halted.get(body.instance_id)) is not None:
+            return f"{halted[0]}: a renewal for an instance that is halted since {halted[1]}"
         if extra := (set(body.scope) - known.scope) | (set(body.delegate_scope) - set(before.delegate_scope)):
             return f"{Reason.SCOPE_EXCEEDED}: a renewal may not widen: {', '.join(sorted(extra))}"
         return None
+
+    def _epoch(self, dispatch_id: str) -> int:
+        return self.epochs.get(dispatch_id, (0, ""))[0]
 
     def _above(self, body: Lease) -> tuple[str, ...]:
         parent = body.parent_lease_id

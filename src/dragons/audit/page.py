@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from dragons.audit import closing, kinds, mandate, pack, trust, verify
+from dragons.audit import closing, kinds, mandate, organisms, pack, trust, verify
 from dragons.audit.copies import COPIED
 from dragons.authority import lease
 from dragons.core.canonical import Document
@@ -33,6 +33,7 @@ from dragons.core.vocabulary import Reason
 from dragons.evidence import payload
 from dragons.evidence.receipt import Header
 from dragons.liveness.heartbeat import Heartbeat
+from dragons.liveness.organism import MOVES
 
 # Above this many bytes of entries the page comes without data and reads the file itself.
 EMBEDDED_BYTES_MAX = 20_000_000
@@ -43,7 +44,7 @@ _COMPRESS_LEVEL = 1
 # What judges a pack, lowest first, then what shows it.
 VERIFIER = (
     "bytes", "inflate", "keys", "documents", "envelope", "merkle", "note", "verdicts", "zip", "pack", "selection",
-    "sessions", "redaction", "trust", "leases", "mandate", "origins", "claims", "governance", "copies", "closing",
+    "sessions", "redaction", "trust", "leases", "organisms", "dispatches", "mandate", "origins", "claims", "governance", "copies", "closing",
     "verify",
 )  # fmt: skip
 MODULES = (
@@ -165,7 +166,10 @@ def formats_of_documents() -> dict[str, Any]:
         "statements": statements,
         "copied": {document.__name__: pairs for document, pairs in COPIED.items()},
         "reasons": {reason.name: reason.value for reason in Reason},
-        "ended_states": {state.value: reason.value for state, reason in mandate.ENDED_STATES.items()},
+        "ended_states": {state.value: reason.value for state, reason in organisms.ENDED_STATES.items()},
+        "moves": [[before.value, trigger.value, after.value] for (before, trigger), after in MOVES.items()],
+        "acts": sorted(organisms.ACTS),
+        "by_a_person": organisms.BY_A_PERSON,
         "files": {
             "head": pack.HEAD_FILE,
             "receipts": pack.RECEIPTS_FILE,

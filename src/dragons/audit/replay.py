@@ -314,7 +314,10 @@ def _state(event: Event) -> Iterator[str]:
 
 def _intervention(event: Event) -> Iterator[str]:
     yield ""
-    yield f"  a person   {event['action']} ({event['reason']}), instance {event['instance_id']}"
+    whom = (
+        f"instance {event['instance_id']}" if "instance_id" in event else f"all of {event.get('agent', '')}"
+    )
+    yield f"  a person   {event['action']} ({event['reason']}), {whom}"
     yield _receipt_line(event)
 
 
@@ -332,7 +335,8 @@ def _abandoned(event: Event) -> Iterator[str]:
 def _governance(event: Event) -> Iterator[str]:
     yield ""
     about = " ".join(str(event[name]) for name in ("agent", "lease_id") if name in event)
-    yield f"  {event['kind']} {about}".rstrip()
+    reason = event["statement"].get("reason")
+    yield f"  {event['kind']} {about}".rstrip() + (f" ({reason})" if reason else "")
     yield _receipt_line(event)
 
 

@@ -2,8 +2,9 @@
 
 Pure: the caller says how to read receipts and Merkle nodes. What a receipt rests on always lies in
 the same ledger: its lease with all renewals, the dock, the manifest, the activations, the instance's
-states, the parents with their delegations. Keys, revocations, catalogues and erasures are in every pack, so that leaving one out
-shows. Never holds more than the context in memory.
+states, what people did to it or to its agent, its dispatch with every start, the parents with their
+delegations. Keys, revocations, catalogues, policies and erasures are in every pack, so that leaving one
+out shows. Never holds more than the context in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from dragons.core.errors import InvalidInputError
 from dragons.core.vocabulary import Kind
 from dragons.evidence import receipt
 from dragons.evidence.merkle import Node, NodeReader, cover
-from dragons.evidence.receipt import RECEIPT, Claim, Decision, Header, Record
+from dragons.evidence.receipt import RECEIPT, Claim, Decision, DispatchEnd, Header, Record, Redispatch
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
 
 ALWAYS_CONTEXT = frozenset(
     {
@@ -31,11 +33,17 @@ ALWAYS_CONTEXT = frozenset(
         Kind.KEY_REVOKED,
         Kind.REVOKED,
         Kind.CATALOGUE_PUBLISHED,
+        Kind.POLICY_PUBLISHED,
         Kind.ERASED,
     }
 )
 # Where `find_context` looks for what receipts rest on; decisions only when a claim cites one.
 _LEASE_KINDS = frozenset({Kind.LEASE_ISSUED, Kind.LEASE_RENEWED})
+_DISPATCH_KINDS: dict[Kind, tuple[str, type[Dispatch | Redispatch | DispatchEnd]]] = {
+    Kind.DISPATCH_ORDERED: (DISPATCH_ORDER, Dispatch),
+    Kind.REDISPATCHED: (receipt.REDISPATCH, Redispatch),
+    Kind.DISPATCH_ENDED: (receipt.DISPATCH_END, DispatchEnd),
+}
 _RESTS_ON = frozenset(
     {
         *_LEASE_KINDS,
@@ -45,6 +53,8 @@ _RESTS_ON = frozenset(
         Kind.MANIFEST_REGISTERED,
         Kind.VERSION_ACTIVATED,
         Kind.STATE_CHANGED,
+        Kind.INTERVENTION,
+        *_DISPATCH_KINDS,
     }
 )
 # A dock, a manifest and DEPTH_MAX parents above a lease are each found one pass after what cites them.
@@ -133,6 +143,8 @@ class Wanted:
             self.agents.add(header.agent.partition("@")[0])
         if header.kind in _LEASE_KINDS:
             self._note_lease(record.statement.body(leases.LEASE, Lease))
+        elif header.kind in _DISPATCH_KINDS:
+            self.dispatches.add(_dispatch_of(header, record))
         elif header.kind is Kind.LEASE_DELEGATED:
             self.leases.add(record.statement.body(leases.DELEGATION, Delegation).parent_lease_id)
         if self.selection.kind == "window" and isinstance(header.session_id, str):
@@ -146,6 +158,10 @@ class Wanted:
             return body.lease_id in self.leases or body.dispatch_id in self.dispatches
         if header.kind in {Kind.LEASE_RELEASED, Kind.STATE_CHANGED}:
             return header.lease_ref in self.leases
+        if header.kind is Kind.INTERVENTION:
+            return header.lease_ref in self.leases or header.agent in self.agents
+        if header.kind in _DISPATCH_KINDS:
+            return _dispatch_of(header, record) in self.dispatches
         if header.kind is Kind.VERSION_ACTIVATED:
             return str(header.agent).partition("@")[0] in self.agents
         if header.kind is Kind.MANIFEST_REGISTERED:
@@ -305,6 +321,11 @@ def pack_statement(
 def header_of(record: Record) -> Header:
     """The parsed header of a record that is known to be sound."""
     return record.header.body(RECEIPT, Header)
+
+
+def _dispatch_of(header: Header, record: Record) -> str:
+    kind, document = _DISPATCH_KINDS[header.kind]
+    return record.statement.body(kind, document).dispatch_id
 
 
 def _merge(selected: Iterable[Placed], context: Iterable[Placed]) -> Iterator[tuple[int, Record, bool]]:

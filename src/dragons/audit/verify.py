@@ -111,7 +111,7 @@ class Verification:
         self.report = Report(pinned=pin)
         self.pack = reader.head.statement.body(PACK, Pack)
         self._tenant_id = self.pack.tenant_id
-        self.governance = Governance(pin)
+        self.governance = Governance(pin, whole=self.pack.selection.kind == "ledger")
         self.sessions = Sessions(partial=self.pack.selection.kind == "window")
         self.selection = SelectionCheck(self.pack)
         self.payloads = PayloadCheck(

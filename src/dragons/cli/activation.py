@@ -30,7 +30,8 @@ _WIDTH = 78
 class Activation(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One activation: its proof loop, its identity and its life.
 
-    `replay` is pass, fail, or why no replay was made. `exit_status` is the program's own.
+    `replay` is pass, fail, or why no replay was made. `exit_status` is the program's own. `progress` names
+    the sources that progress was seen by: output, files, receipts.
     """
 
     goal: str
@@ -48,6 +49,7 @@ class Activation(msgspec.Struct, kw_only=True, omit_defaults=True):
     lease_id: str
     states: list[str]
     heartbeat_age_ms: int = -1
+    progress: str = ""
     outcome: str = ""
     exit_status: int = 0
 
@@ -73,6 +75,7 @@ def lines_of(activation: Activation) -> list[tuple[str, str]]:
         ("lease_id", plain(a.lease_id)),
         ("organism_state", " → ".join(plain(state) for state in a.states) or "-"),
         ("last_heartbeat", age(a.heartbeat_age_ms)),
+        ("progress", plain(a.progress) if a.progress else "-"),
     ]
 
 

@@ -26,7 +26,9 @@ from dragons.cli import (
     leases,
     ledger,
     manifests,
+    notifiers,
     packs,
+    playbook,
     receipts,
     sessions,
     tokens,
@@ -97,7 +99,7 @@ def _program(
 
 for _module in (
     demo, init, up, run_command, doctor, bench,
-    capabilities, manifests, agents, docks, leases, keys, tokens,
+    capabilities, manifests, agents, docks, playbook, leases, keys, tokens, notifiers,
     verify, packs, sessions, receipts, ledger,
 ):  # fmt: skip
     _module.register(app)

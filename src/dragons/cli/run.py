@@ -84,6 +84,15 @@ DispatchOption = Annotated[
     str,
     typer.Option("--dispatch", metavar="ID", help="Continue an earlier dispatch with the next epoch."),
 ]
+WatchOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--watch",
+        metavar="PATH",
+        help="A file or folder of results: new contents count as progress. Not a log. Repeatable.",
+        show_default=False,
+    ),
+]
 ReplayOption = Annotated[
     bool, typer.Option("--replay/--no-replay", help="Verify the session's evidence when it ended.")
 ]
@@ -118,10 +127,14 @@ def run(
     register_changed: RegisterOption = False,
     strict: StrictOption = False,
     dispatch: DispatchOption = "",
+    watch: WatchOption = None,
     replay: ReplayOption = True,
     receipt: ReceiptOption = None,
 ) -> int:
     """Run a program as a governed agent: measured, leased, watched, and on the record.
+
+    Progress is what is new: receipts of work not done lately, lines not printed lately (times left out),
+    new contents of watched files. Without its lease the program stands still until that is renewed.
 
     Ends with the program's own exit status and the activation receipt on standard error.
     """
@@ -139,6 +152,7 @@ def run(
         delegate_scope=tuple(delegate or ()),
         ttl_seconds=parse_duration(ttl),
         dispatch_id=dispatch,
+        watch=tuple(watch or ()),
         auto_register=not strict,
         register=register_changed,
         replay=replay,
@@ -210,6 +224,7 @@ def activation_of(result: RunResult, final: str) -> Activation:
         lease_id=result.lease_id,
         states=states,
         heartbeat_age_ms=result.heartbeat_age_ms,
+        progress=", ".join(result.progress),
         outcome=result.ended.outcome.value,
         exit_status=result.ended.exit_status,
     )

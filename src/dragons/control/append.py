@@ -134,6 +134,12 @@ def _refuse(tx: Transaction, standing: Standing, body: Claim, over: Ended | None
     # The first lease's `not_before`: renewals move it on, but not the beginning of the authority.
     if started_ms < instance.started_ms - BACKDATE_MS:
         return Refused(Reason.LEASE_NOT_YET_VALID, lease.lease_id)
+    if any(
+        since <= started_ms < until for since, until in zip(lease.gaps[::2], lease.gaps[1::2], strict=True)
+    ):
+        return Refused(
+            Reason.LEASE_EXPIRED, f"{body.action} began at {body.started_at}, before a late renewal"
+        )
     if over is not None and started_ms >= over.since_ms:
         return Refused(over.reason, f"{body.action} began at {body.started_at}")
     if body.action not in lease.scope:

@@ -80,9 +80,7 @@ def _refuse(tx: Transaction, standing: Standing, session_id: str, action: str) -
     return Refused(*decided) if isinstance(decided, Deny) else None
 
 
-def _decide(
-    tx: Transaction, issuer: Signer, standing: Standing, asker: Asker, wish: StepWish | None
-) -> str:
+def _decide(tx: Transaction, issuer: Signer, standing: Standing, asker: Asker, wish: StepWish | None) -> str:
     """Put an allowed action on the record; returns the decision's id."""
     body = Decision(
         decision_id=new_id(DECISION_PREFIX, tx.now_ms),

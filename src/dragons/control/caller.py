@@ -12,7 +12,7 @@ class Caller:
     """An authenticated caller in exactly one tenant.
 
     `key_id` is the operator key that an API token acts for; `instance_id` and `lease_id` are an
-    instance's. `lapsed` marks a workload token past its expiry, good for late receipts only.
+    instance's. `lapsed` marks a workload token past its expiry, good for late receipts and a late renewal only.
     """
 
     tenant_id: str

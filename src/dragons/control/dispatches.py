@@ -8,15 +8,14 @@ from dragons.control.caller import Caller
 from dragons.control.incidents import notify
 from dragons.control.orders import (
     FAILED,
-    START,
-    SUPERSEDED,
     Start,
     close_order,
     order_start,
+    withdraw_starts,
 )
 from dragons.control.policies import policy_of
 from dragons.control.ports import About, Appended, Transaction
-from dragons.control.rows import DispatchRow, InstanceRow, OrderRow
+from dragons.control.rows import DispatchRow, OrderRow
 from dragons.control.statements import check_date, take_operator_statement
 from dragons.core.canonical import encode
 from dragons.core.capability import check_scope_form
@@ -73,9 +72,7 @@ def create_dispatch(tx: Transaction, issuer: Signer, caller: Caller, statement: 
 
 def end_dispatch(tx: Transaction, issuer: Signer, dispatch: DispatchRow, outcome: str, reason: str) -> None:
     """A dispatch is over: nothing more is started. `outcome` is completed, failed or cancelled."""
-    for order in tx.orders(dispatch.tenant_id, dispatch_id=dispatch.dispatch_id):
-        if order.kind == START:
-            close_order(tx, order, SUPERSEDED, "the dispatch is over")
+    withdraw_starts(tx, dispatch, "the dispatch is over")
     tx.put_dispatch(replace(dispatch, state=outcome, state_reason=reason, ended_ms=tx.now_ms))
     body = DispatchEnd(
         tenant_id=dispatch.tenant_id,
@@ -105,12 +102,12 @@ def start_failed(tx: Transaction, issuer: Signer, order: OrderRow, detail: str) 
     tx.put_dispatch(dispatch)
     # The first try of a dispatch that never ran is no restart, so every further one waits.
     wait_ms = backoff_ms(policy, recent + 1)
-    order_start(tx, issuer, dispatch, Start(tx.now_ms + wait_ms, detail, _latest(tx, dispatch)))
+    _start_after(tx, issuer, dispatch, tx.now_ms + wait_ms, detail)
 
 
 def hold_dispatch(tx: Transaction, dispatch: DispatchRow, reason: str) -> None:
     """Let nothing of a dispatch be started until an operator releases it, and tell a person."""
-    tx.put_dispatch(replace(dispatch, state=HELD, state_reason=reason))
+    set_held(tx, dispatch, reason)
     facts = {
         "agent": dispatch.agent,
         "dispatch_id": dispatch.dispatch_id,
@@ -122,13 +119,25 @@ def hold_dispatch(tx: Transaction, dispatch: DispatchRow, reason: str) -> None:
     notify(tx, dispatch.tenant_id, "quarantined", facts)
 
 
+def set_held(tx: Transaction, dispatch: DispatchRow, reason: str) -> None:
+    """Let nothing of a dispatch be started until an operator releases it."""
+    withdraw_starts(tx, dispatch, reason)
+    tx.put_dispatch(replace(dispatch, state=HELD, state_reason=reason))
+
+
 def release_dispatch(tx: Transaction, issuer: Signer, dispatch: DispatchRow, reason: str) -> None:
     """Let a held dispatch go on, from a clean count of restarts."""
     dispatch = replace(dispatch, state=OPEN, state_reason="released by an operator", restarts=())
     tx.put_dispatch(dispatch)
-    order_start(tx, issuer, dispatch, Start(tx.now_ms, reason, _latest(tx, dispatch)))
+    _start_after(tx, issuer, dispatch, tx.now_ms, reason)
 
 
-def _latest(tx: Transaction, dispatch: DispatchRow) -> InstanceRow | None:
+def _start_after(
+    tx: Transaction, issuer: Signer, dispatch: DispatchRow, not_before_ms: int, why: str
+) -> None:
+    """Order the next instance after the latest one, which may still be waiting for its fence."""
     known = tx.instances(dispatch.tenant_id, dispatch_id=dispatch.dispatch_id)
-    return max(known, key=lambda one: one.epoch, default=None)
+    latest = max(known, key=lambda one: one.epoch, default=None)
+    if latest is not None and not latest.dead:
+        not_before_ms = max(not_before_ms, latest.fence_ms)
+    order_start(tx, issuer, dispatch, Start(not_before_ms, why, latest))

@@ -97,8 +97,12 @@ def notify(
     *,
     incident_id: str = "",
     channel: str = "",
+    due_ms: int = 0,
 ) -> None:
-    """Put a message into the outbox; without a channel, the routes decide who gets it."""
+    """Put a message into the outbox; without a channel, the routes decide who gets it.
+
+    It is not delivered before `due_ms`.
+    """
     tx.put_message(
         MessageRow(
             tenant_id=tenant_id,
@@ -107,7 +111,7 @@ def notify(
             topic=topic,
             facts=_encode({**facts, "incident_id": incident_id}),
             created_ms=tx.now_ms,
-            due_ms=tx.now_ms,
+            due_ms=max(tx.now_ms, due_ms),
             incident_id=incident_id,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragons.control.caller import Caller
-from dragons.control.dispatches import HELD, end_dispatch, release_dispatch
+from dragons.control.dispatches import HELD, OPEN, end_dispatch, release_dispatch, set_held
 from dragons.control.organism import advance
 from dragons.control.ports import About, Appended, Transaction
 from dragons.control.rows import HoldRow, InstanceRow
@@ -13,13 +13,13 @@ from dragons.core.clock import parse_time
 from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError
 from dragons.core.keys import Signer
 from dragons.core.statement import Envelope
-from dragons.core.vocabulary import Kind, OrganismState
+from dragons.core.vocabulary import Kind, OrganismState, Reason
 from dragons.evidence.receipt import INTERVENTION, Intervention
 from dragons.liveness.organism import Act, Operated
 
 
 def intervene(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:
-    """Record an intervention and carry it out: on one instance, or on all of an agent.
+    """Record an intervention and carry it out: on one instance, one dispatch, or all of an agent.
 
     `stop` ends for good, `quarantine` isolates, `release` ends a quarantine, `redispatch` replaces.
     """
@@ -33,12 +33,14 @@ def intervene(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelo
             f"{body.action!r} is no intervention.",
             fix=f"Use {', '.join(one.value for one in Act)}.",
         ) from error
-    if isinstance(body.instance_id, str) == isinstance(body.agent, str):
+    if sum(isinstance(one, str) for one in (body.instance_id, body.agent, body.dispatch_id)) != 1:
         raise InvalidInputError(
-            "target_malformed", "An intervention names an instance or an agent, not both."
+            "target_malformed", "An intervention names an instance, a dispatch or an agent, and one of them."
         )
     if isinstance(body.instance_id, str):
         return _on_instance(tx, issuer, statement, body, Operated(act, body.reason))
+    if isinstance(body.dispatch_id, str):
+        return _on_dispatch(tx, issuer, statement, body, Operated(act, body.reason))
     return _on_agent(tx, issuer, statement, body, Operated(act, body.reason))
 
 
@@ -54,6 +56,36 @@ def _on_instance(
     known = about(tx, standing_of(tx, tenant_id, instance_id))
     appended = tx.append(tenant_id, Kind.INTERVENTION, statement, known)
     advance(tx, issuer, instance, event)
+    return appended
+
+
+def _on_dispatch(
+    tx: Transaction, issuer: Signer, statement: Envelope, body: Intervention, event: Operated
+) -> Appended:
+    """Cancel a dispatch, whether an instance works on it now or not."""
+    tenant_id, dispatch_id = body.tenant_id, str(body.dispatch_id)
+    dispatch = tx.dispatch(tenant_id, dispatch_id)
+    if dispatch is None:
+        raise NotFoundError(
+            "dispatch_unknown",
+            f"No dispatch {dispatch_id} was ordered.",
+            fix="`dragons dispatch list` shows the dispatches.",
+        )
+    if event.act is not Act.STOP:
+        raise InvalidInputError(
+            "intervention_unsuitable",
+            f"A dispatch can be stopped; {event.act.value} is for an instance or an agent.",
+            fix="Name the instance, or the agent with all that it does.",
+        )
+    if dispatch.ended_ms is not None:
+        raise ConflictError(Reason.DISPATCH_ENDED, f"{dispatch_id} is {dispatch.state}.")
+    known = About(agent=dispatch.agent, mtboi_seconds=agent_mtboi(tx, tenant_id, dispatch.agent))
+    appended = tx.append(tenant_id, Kind.INTERVENTION, statement, known)
+    for instance in tx.instances(tenant_id, live=True, dispatch_id=dispatch_id):
+        advance(tx, issuer, instance, event)
+    after = tx.dispatch(tenant_id, dispatch_id)
+    if after is not None and after.ended_ms is None:
+        end_dispatch(tx, issuer, after, "cancelled", f"stopped by an operator: {event.reason}")
     return appended
 
 
@@ -90,6 +122,8 @@ def _on_agent(
             end_dispatch(tx, issuer, dispatch, "cancelled", f"stopped by an operator: {event.reason}")
         elif event.act is Act.RELEASE and dispatch.state == HELD:
             release_dispatch(tx, issuer, dispatch, event.reason)
+        elif event.act is Act.QUARANTINE and dispatch.state == OPEN:
+            set_held(tx, dispatch, f"quarantined by an operator: {event.reason}")
     return appended
 
 

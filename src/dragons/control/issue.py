@@ -199,13 +199,17 @@ def record_lease(
     kind: Kind,
     path: tuple[str, ...],
     not_after_ms: int | None,
+    gaps: tuple[int, ...] = (),
 ) -> Grant:
     """Sign `lease`, write the rows and the receipt, make the workload token."""
     statement = sign(LEASE, lease, issuer)
-    row = replace(lease_row(lease, encode(statement), (), path=path), not_after_ms=not_after_ms)
+    row = replace(lease_row(lease, encode(statement), (), path=path), not_after_ms=not_after_ms, gaps=gaps)
     tx.put_lease(row)
+    known = about(tx, Standing(instance, row, lease.epoch, None))
+    appended = tx.append(lease.tenant_id, kind, statement, known)
+    if kind is Kind.LEASE_ISSUED:
+        instance = replace(instance, begun_seq=appended.seq)
     tx.put_instance(instance)
-    tx.append(lease.tenant_id, kind, statement, about(tx, Standing(instance, row, lease.epoch, None)))
     token = issue_token(
         Workload(
             tenant_id=lease.tenant_id,

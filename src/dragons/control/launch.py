@@ -27,7 +27,8 @@ from dragons.liveness.organism import Replaced
 class LaunchWish(NamedTuple):
     """What a launcher asks for; `dispatch_id` empty starts a new dispatch.
 
-    `epoch` 0 takes the next; another one must be the next, so that an order is carried out once.
+    `epoch` 0 takes the next; another one must be the next, so that an order is carried out once. `node`
+    is the launcher's name where it is a node, which answers for the end of the program.
     """
 
     instance_id: str
@@ -38,6 +39,7 @@ class LaunchWish(NamedTuple):
     ttl_seconds: int = 900
     dispatch_id: str = ""
     epoch: int = 0
+    node: str = ""
 
 
 def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: LaunchWish) -> Grant | Refused:
@@ -68,7 +70,7 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
         return _refuse(tx, issuer, wish, made)
     old = _dispatch(tx, issuer, caller, place)
     grant = issue(tx, issuer, made)
-    _carry_out(tx, grant, old)
+    _carry_out(tx, grant, old, wanted.node)
     return grant
 
 
@@ -122,13 +124,13 @@ def _held(tx: Transaction, tenant_id: str, wanted: LaunchWish) -> Refused | None
     return None
 
 
-def _carry_out(tx: Transaction, grant: Grant, replaced: list[InstanceRow]) -> None:
+def _carry_out(tx: Transaction, grant: Grant, replaced: list[InstanceRow], node: str) -> None:
     """What a launch settles: the order that asked for it, and the incident that it heals."""
     instance = grant.instance
     dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
     order = None if dispatch is None else open_start(tx, dispatch)
     if order is not None:
-        launched(tx, instance, order)
+        launched(tx, instance, order, node)
     for old in replaced:
         resolve_incident(tx, old, tx.tree_size(instance.tenant_id) - 1, f"healed by epoch {instance.epoch}")
 

@@ -23,25 +23,37 @@ from dragons.control.denials import Refused, Subject, record_denial
 from dragons.control.docks import dock_of, dock_status
 from dragons.control.issue import Fitting, Grant, Place, Wish, draft, fit, issue, record_lease
 from dragons.control.organism import advance
+from dragons.control.policies import now_of
 from dragons.control.ports import Appended, Transaction
+from dragons.control.rows import LeaseRow
 from dragons.control.standing import Standing, about, ended, standing_of
 from dragons.control.statements import check_date, take_instance_statement
+from dragons.control.sweep import OUTAGE_AFTER_MS
 from dragons.core.capability import check_scope_form
 from dragons.core.clock import format_time, parse_time
 from dragons.core.errors import ConflictError, ForbiddenError, NotFoundError
 from dragons.core.ids import DISPATCH, check_instance_id, new_id
 from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import Envelope, parse_envelope
-from dragons.core.vocabulary import Kind, Reason
+from dragons.core.vocabulary import Kind, OrganismState, Reason
 from dragons.identity.manifest import Manifest, check_manifest
-from dragons.liveness.organism import Ended
+from dragons.liveness.organism import Ended, Renewed
+from dragons.liveness.outages import elapsed_ms
+
+# So many times a lease may have lapsed before what lies between its first gaps counts as one.
+GAPS_MAX = 32
 
 
 def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refused:
-    """Extend the caller's lease by its own length, within dock, parent and delegation; never after its end."""
+    """Extend the caller's lease by its own length, within dock, parent and delegation.
+
+    A lease that lapsed is renewed as long as the policy's grace lasts and nothing else speaks against it;
+    between its end and the renewal it gave no authority, and never will have.
+    """
     standing = standing_of(tx, caller.tenant_id, caller.instance_id)
     over = ended(tx, standing, tx.now_ms)
-    if over is not None:
+    late = over is not None and _only_lapsed(tx, standing)
+    if over is not None and not late:
         return _deny(tx, issuer, standing, "renew", Refused(over.reason, standing.lease.lease_id))
     before = parse_envelope(standing.lease.statement).body(LEASE, Lease)
     dock_row = tx.dock(caller.tenant_id, before.dock_id)
@@ -68,7 +80,7 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
         not_before=format_time(tx.now_ms - BACKDATE_MS),
         expires_at=format_time(ends_ms),
     )
-    return record_lease(
+    grant = record_lease(
         tx,
         issuer,
         standing.instance,
@@ -77,7 +89,36 @@ def renew_lease(tx: Transaction, issuer: Signer, caller: Caller) -> Grant | Refu
         kind=Kind.LEASE_RENEWED,
         path=standing.lease.path,
         not_after_ms=standing.lease.not_after_ms,
+        gaps=gaps_after(standing.lease, tx.now_ms),
     )
+    return grant._replace(instance=advance(tx, issuer, grant.instance, Renewed(ends_ms)))
+
+
+def gaps_after(lease: LeaseRow, renewed_ms: int) -> tuple[int, ...]:
+    """The gaps of `lease` once it is renewed: from when, and until when not, it gave no authority, in pairs.
+
+    Of too many the oldest two become one, with the time between them: that permits less, never more.
+    """
+    if renewed_ms <= lease.expires_ms:
+        return lease.gaps
+    gaps = (*lease.gaps, lease.expires_ms, renewed_ms)
+    return gaps if len(gaps) <= 2 * GAPS_MAX else (gaps[0], *gaps[3:])
+
+
+def _only_lapsed(tx: Transaction, standing: Standing) -> bool:
+    """True when nothing but its expiry ended the instance's authority, and the grace is not over."""
+    instance, lease = standing.instance, standing.lease
+    if lease.released_ms is not None or standing.revoked is not None or standing.epoch != instance.epoch:
+        return False
+    if instance.state not in {OrganismState.RUNNING, OrganismState.DEGRADED}:
+        return False
+    now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms)
+    outages = tuple(now.outages)
+    here = tx.presence(instance.tenant_id)
+    if here is not None and tx.now_ms - here.seen_ms > OUTAGE_AFTER_MS:
+        # Just back: the sweep has not noted yet since when the control plane was away.
+        outages = (*outages, (here.seen_ms, tx.now_ms))
+    return elapsed_ms(outages, lease.expires_ms, tx.now_ms) < now.policy.lease_grace_ms
 
 
 def release_lease(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:

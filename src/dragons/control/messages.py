@@ -64,6 +64,14 @@ class Router(Protocol):
     def route(self, topic: str, agent: str) -> tuple[str, ...]: ...
 
 
+class Sent(NamedTuple):
+    """How an attempt ended. `detail` names no address and no secret; `digest` is SHA-256 of what was sent."""
+
+    delivered: bool
+    detail: str
+    digest: str
+
+
 class NoChannels:
     """The router of a control plane without a channel."""
 
@@ -79,22 +87,24 @@ def enqueue(
     router: Router | None,
     tenant_id: str,
     topic: str,
-    agent: str,
     facts: Mapping[str, object],
+    *,
     incident_id: str = "",
     channel: str = "",
+    due_ms: int = 0,
 ) -> list[str]:
     """Put a message into the outbox for `channel`, or for every channel of its routes; the ids.
 
     Without a router one message without a channel is put in, and `route_messages` copies it later. Facts
-    are JSON values without floats; one that is None is left out.
+    are JSON values without floats; one that is None or empty is left out. `agent` among them is whom the
+    routes look at. It is not delivered before `due_ms`.
     """
     if channel or router is None:
         channels: tuple[str, ...] = (channel,)
     else:
-        channels = router.route(topic, agent)
-    told = {**facts, "agent": agent, "incident_id": incident_id}
-    encoded = canonical({name: value for name, value in told.items() if value not in {None, ""}})
+        channels = router.route(topic, str(facts.get("agent") or ""))
+    told = {**facts, "incident_id": incident_id} if incident_id else facts
+    encoded = canonical({name: value for name, value in told.items() if value is not None and value != ""})
     made = [
         MessageRow(
             tenant_id=tenant_id,
@@ -103,7 +113,7 @@ def enqueue(
             topic=topic,
             facts=encoded,
             created_ms=tx.now_ms,
-            due_ms=tx.now_ms,
+            due_ms=max(tx.now_ms, due_ms),
             incident_id=incident_id,
         )
         for name in channels
@@ -125,7 +135,7 @@ def enqueue_test(tx: Transaction, router: Router, caller: Caller, channel: str) 
         if row.topic == TEST and row.channel == channel and row.done_ms is None:
             return row.message_id
     facts = {"at": format_time(tx.now_ms), "requested_by": caller.key_id}
-    (message_id,) = enqueue(tx, router, caller.tenant_id, TEST, "", facts, channel=channel)
+    (message_id,) = enqueue(tx, router, caller.tenant_id, TEST, facts, channel=channel)
     return message_id
 
 
@@ -146,7 +156,7 @@ def route_messages(tx: Transaction, issuer: Signer, router: Router, tenant_id: s
         for name in names:
             tx.put_message(replace(row, message_id=new_id(MESSAGE, tx.now_ms), channel=name))
         if not names and row.topic == QUARANTINED:
-            _end(tx, issuer, row, FAILED, "no channel is routed for it", sha256_hex(row.facts))
+            _end(tx, issuer, row, FAILED, unsent(row, "no channel is routed for it"))
             continue
         tx.put_message(
             replace(
@@ -178,7 +188,7 @@ def take_messages(
         if busy[row.channel] >= EACH_CHANNEL_MAX:
             continue
         if row.attempts and _exhausted(row, tx.now_ms):
-            _end(tx, issuer, row, FAILED, row.detail or "no attempt came to an end", sha256_hex(row.facts))
+            _end(tx, issuer, row, FAILED, unsent(row, row.detail or "no attempt came to an end"))
             continue
         busy[row.channel] += 1
         taken.append(replace(row, due_ms=tx.now_ms + LEASE_MS, attempts=row.attempts + 1))
@@ -186,25 +196,20 @@ def take_messages(
     return taken
 
 
-def settle_message(
-    tx: Transaction, issuer: Signer, row: MessageRow, delivered: bool, detail: str, message_hash: str
-) -> MessageRow | None:
-    """Note how an attempt ended, `row` being as `take_messages` gave it; None when it is settled already.
-
-    `message_hash` is SHA-256 of what was sent.
-    """
+def settle_message(tx: Transaction, issuer: Signer, row: MessageRow, sent: Sent) -> MessageRow | None:
+    """Note how an attempt ended, `row` being as `take_messages` gave it; None when it is settled already."""
     known = tx.message(row.tenant_id, row.message_id)
     if known is None or known.done_ms is not None:
         return None
-    if delivered:
-        return _end(tx, issuer, known, DELIVERED, detail, message_hash)
+    if sent.delivered:
+        return _end(tx, issuer, known, DELIVERED, sent)
     if known.attempts != row.attempts:
         # It took longer than its claim, and another attempt is under way.
         return None
     due_ms = tx.now_ms + retry_ms(known.attempts)
     if _exhausted(known, due_ms):
-        return _end(tx, issuer, known, FAILED, detail, message_hash)
-    waiting = replace(known, due_ms=due_ms, detail=detail[:_DETAIL_MAX])
+        return _end(tx, issuer, known, FAILED, sent)
+    waiting = replace(known, due_ms=due_ms, detail=sent.detail[:_DETAIL_MAX])
     tx.put_message(waiting)
     return waiting
 
@@ -218,18 +223,21 @@ def _exhausted(row: MessageRow, at_ms: int) -> bool:
     return row.attempts >= ATTEMPTS_MAX or at_ms - row.created_ms > AGE_MAX_MS
 
 
-def _end(
-    tx: Transaction, issuer: Signer, row: MessageRow, outcome: str, detail: str, message_hash: str
-) -> MessageRow:
+def unsent(row: MessageRow, detail: str) -> Sent:
+    """The end of an attempt in which nothing was made to send; its digest is that of the facts."""
+    return Sent(delivered=False, detail=detail, digest=sha256_hex(row.facts))
+
+
+def _end(tx: Transaction, issuer: Signer, row: MessageRow, outcome: str, sent: Sent) -> MessageRow:
     """A message is over, on the record."""
-    ended = replace(row, done_ms=tx.now_ms, outcome=outcome, detail=detail[:_DETAIL_MAX])
+    ended = replace(row, done_ms=tx.now_ms, outcome=outcome, detail=sent.detail[:_DETAIL_MAX])
     tx.put_message(ended)
     body = Delivery(
         tenant_id=row.tenant_id,
         message_id=row.message_id,
         channel=row.channel,
         topic=row.topic,
-        message_hash=message_hash,
+        message_hash=sent.digest,
         outcome=outcome,
         attempts=row.attempts,
         detail=ended.detail,

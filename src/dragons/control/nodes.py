@@ -25,13 +25,25 @@ class OrderResult(NamedTuple):
     detail: str
 
 
+class Dead(NamedTuple):
+    """An instance whose program is over; `completed` when it said itself that its work is done."""
+
+    instance_id: str
+    detail: str
+    completed: bool = False
+
+
 class NodeReport(NamedTuple):
-    """What a node says. `fresh` is its first report: then `running` names every instance that it still runs."""
+    """What a node says. `held` are the orders that it is at work on.
+
+    With `fresh` the report is whole: `running` names every instance that the node runs.
+    """
 
     node: str
     running: tuple[str, ...]
-    dead: tuple[tuple[str, str], ...] = ()
+    dead: tuple[Dead, ...] = ()
     results: tuple[OrderResult, ...] = ()
+    held: frozenset[str] = frozenset()
     fresh: bool = False
     version: str = ""
 
@@ -51,23 +63,23 @@ def report_node(tx: Transaction, issuer: Signer, caller: Caller, report: NodeRep
         )
     )
     for result in report.results:
-        settle_order(tx, issuer, tenant_id, result)
-    for instance_id, detail in report.dead:
-        instance = tx.instance(tenant_id, instance_id)
+        settle_order(tx, issuer, tenant_id, report.node, result)
+    for one in report.dead:
+        instance = tx.instance(tenant_id, one.instance_id)
         if instance is not None and instance.node == report.node:
-            _dead(tx, issuer, instance, detail)
+            _dead(tx, issuer, instance, one.detail, completed=one.completed)
     if report.fresh:
         for instance in tx.instances(tenant_id, live=True):
             if instance.node == report.node and instance.instance_id not in report.running:
-                _dead(tx, issuer, instance, "its node was restarted and no longer runs it")
-    return take_orders(tx, tenant_id, report.node)
+                _dead(tx, issuer, instance, "its node no longer runs it")
+    return take_orders(tx, tenant_id, report.node, report.held)
 
 
-def settle_order(tx: Transaction, issuer: Signer, tenant_id: str, result: OrderResult) -> None:
-    """An order was carried out or could not be; one that is over already stays as it is."""
+def settle_order(tx: Transaction, issuer: Signer, tenant_id: str, node: str, result: OrderResult) -> None:
+    """An order to `node` was carried out or could not be; one that is over already stays as it is."""
     order = tx.order(tenant_id, result.order_id)
-    if order is None:
-        raise NotFoundError("order_missing", f"There is no order {result.order_id}.")
+    if order is None or order.target != node:
+        raise NotFoundError("order_missing", f"There is no order {result.order_id} for {node}.")
     if order.done_ms is not None:
         return
     if order.kind == START:
@@ -90,15 +102,17 @@ def fail_start(tx: Transaction, issuer: Signer, order: OrderRow, detail: str) ->
     start_failed(tx, issuer, order, detail)
 
 
-def _dead(tx: Transaction, issuer: Signer, instance: InstanceRow, detail: str) -> None:
+def _dead(
+    tx: Transaction, issuer: Signer, instance: InstanceRow, detail: str, *, completed: bool = False
+) -> None:
     if instance.state in HALTED and instance.dead:
         return
-    advance(tx, issuer, instance, Ended(failed=True, detail=detail))
+    advance(tx, issuer, instance, Ended(failed=not completed, detail=detail))
 
 
-def launched(tx: Transaction, instance: InstanceRow, order: OrderRow) -> InstanceRow:
-    """The instance that carries out a start."""
+def launched(tx: Transaction, instance: InstanceRow, order: OrderRow, node: str) -> InstanceRow:
+    """The instance that carries out a start; `node` is empty when somebody else than a node launched it."""
     close_order(tx, order, DONE, instance.instance_id)
-    after = replace(instance, node=order.target)
+    after = replace(instance, node=node)
     tx.put_instance(after)
     return after

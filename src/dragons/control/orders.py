@@ -7,6 +7,7 @@ both hold authority for one dispatch.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,22 +15,20 @@ import msgspec
 
 from dragons.control.incidents import notify
 from dragons.control.policies import policy_of
-from dragons.control.ports import About, Transaction
+from dragons.control.ports import About, Reader, Transaction
 from dragons.control.rows import DispatchRow, InstanceRow, OrderRow, TimerRow
 from dragons.core.canonical import encode
 from dragons.core.clock import format_time
 from dragons.core.ids import ORDER, new_id
 from dragons.core.keys import Signer
-from dragons.core.statement import sign
+from dragons.core.statement import parse_envelope, sign
 from dragons.core.vocabulary import Kind
 from dragons.evidence.receipt import REDISPATCH, Handover, Redispatch
-from dragons.liveness.dispatch import PROCESS, WEBHOOK
+from dragons.liveness.dispatch import DISPATCH_ORDER, PROCESS, WEBHOOK, Dispatch
 
 ORDER_TIMER = "order"
 START, STOP = "start", "stop"
 DONE, FAILED, SUPERSEDED = "done", "failed", "superseded"
-# A node that took an order and was not heard of again: another of its name may take it.
-TAKEN_MS = 30_000
 
 
 class Start(NamedTuple):
@@ -43,9 +42,7 @@ class Start(NamedTuple):
 def order_start(tx: Transaction, issuer: Signer, dispatch: DispatchRow, start: Start) -> OrderRow:
     """Order the next instance of `dispatch`, on the record; an open start before it is superseded."""
     tenant_id = dispatch.tenant_id
-    for before in tx.orders(tenant_id, dispatch_id=dispatch.dispatch_id):
-        if before.kind == START:
-            close_order(tx, before, SUPERSEDED, "a newer start was ordered")
+    withdraw_starts(tx, dispatch, "a newer start was ordered")
     handover = None if start.previous is None else handover_of(tx, start.previous)
     order = OrderRow(
         tenant_id=tenant_id,
@@ -83,12 +80,16 @@ def order_start(tx: Transaction, issuer: Signer, dispatch: DispatchRow, start: S
         About(agent=dispatch.agent, epoch=order.epoch),
     )
     if order.dispatcher == WEBHOOK:
-        notify(tx, tenant_id, "order", _facts(order, start.reason), channel=order.target)
+        facts = _facts(order, dispatch, start.reason)
+        notify(tx, tenant_id, "order", facts, channel=order.target, due_ms=order.due_ms)
     return order
 
 
 def order_stop(tx: Transaction, dispatch: DispatchRow, instance: InstanceRow) -> None:
     """Have an instance's program ended where it runs. That it lost its authority does not depend on this."""
+    waiting = tx.orders(dispatch.tenant_id, dispatch_id=dispatch.dispatch_id)
+    if any(one.kind == STOP and one.instance_id == instance.instance_id for one in waiting):
+        return
     order = OrderRow(
         tenant_id=dispatch.tenant_id,
         order_id=new_id(ORDER, tx.now_ms),
@@ -104,7 +105,15 @@ def order_stop(tx: Transaction, dispatch: DispatchRow, instance: InstanceRow) ->
     )
     tx.put_order(order)
     if order.dispatcher == WEBHOOK:
-        notify(tx, dispatch.tenant_id, "order", _facts(order, instance.state_reason), channel=dispatch.target)
+        facts = _facts(order, dispatch, instance.state_reason)
+        notify(tx, dispatch.tenant_id, "order", facts, channel=dispatch.target)
+
+
+def withdraw_starts(tx: Transaction, dispatch: DispatchRow, why: str) -> None:
+    """Take back the start of `dispatch` that waits to be carried out, if there is one."""
+    for order in tx.orders(dispatch.tenant_id, dispatch_id=dispatch.dispatch_id):
+        if order.kind == START:
+            close_order(tx, order, SUPERSEDED, why)
 
 
 def open_start(tx: Transaction, dispatch: DispatchRow) -> OrderRow | None:
@@ -119,15 +128,29 @@ def close_order(tx: Transaction, order: OrderRow, outcome: str, detail: str) -> 
     tx.drop_timer(order.tenant_id, ORDER_TIMER, order.order_id)
 
 
-def take_orders(tx: Transaction, tenant_id: str, node: str, limit: int = 100) -> list[OrderRow]:
-    """Orders for a node whose time has come, each given out once until `TAKEN_MS` have passed."""
+def take_orders(
+    tx: Transaction, tenant_id: str, node: str, held: Collection[str] = (), limit: int = 100
+) -> list[OrderRow]:
+    """Orders for a node whose time has come, but for those that it says it holds.
+
+    An answer that was lost, or given to a process that died, is so given again at once.
+    """
     taken: list[OrderRow] = []
-    for order in tx.orders(tenant_id, target=node):
-        free = order.taken_ms is None or tx.now_ms - order.taken_ms >= TAKEN_MS
-        if order.dispatcher == PROCESS and free and order.due_ms <= tx.now_ms and len(taken) < limit:
-            taken.append(replace(order, taken_ms=tx.now_ms))
-            tx.put_order(taken[-1])
+    for order in due_orders(tx, tenant_id, node, tx.now_ms, held)[:limit]:
+        taken.append(replace(order, taken_ms=tx.now_ms))
+        tx.put_order(taken[-1])
     return taken
+
+
+def due_orders(
+    reader: Reader, tenant_id: str, node: str, now_ms: int, held: Collection[str] = ()
+) -> list[OrderRow]:
+    """What a node has to carry out now, but for what it `held` already."""
+    return [
+        order
+        for order in reader.orders(tenant_id, target=node)
+        if order.dispatcher == PROCESS and order.due_ms <= now_ms and order.order_id not in held
+    ]
 
 
 def handover_of(tx: Transaction, instance: InstanceRow) -> Handover:
@@ -157,15 +180,27 @@ def _fenced_by(tx: Transaction, previous: InstanceRow | None) -> str:
     return "expiry" if lease is not None and lease.expires_ms <= tx.now_ms else "staleness"
 
 
-def _facts(order: OrderRow, reason: str) -> dict[str, object]:
-    return {
+def _facts(order: OrderRow, dispatch: DispatchRow, reason: str) -> dict[str, object]:
+    """What the receiver of a webhook needs: `dragons run --dispatch ID --epoch N` carries out a start.
+
+    `spec_hash` says which command the operator meant, of those that the receiver keeps.
+    """
+    ordered = parse_envelope(dispatch.statement).body(DISPATCH_ORDER, Dispatch)
+    facts: dict[str, object] = {
         "order_id": order.order_id,
         "kind": order.kind,
         "dispatch_id": order.dispatch_id,
         "agent": order.agent,
         "epoch": order.epoch,
-        "instance_id": order.instance_id,
         "not_before": format_time(order.due_ms),
         "reason": reason,
-        "handover": msgspec.json.decode(order.handover) if order.handover else None,
+        "scope": ordered.scope,
+        "ttl_seconds": ordered.ttl_seconds,
+        "goal_hash": ordered.goal_hash,
+        "spec_hash": ordered.spec_hash,
     }
+    if order.instance_id:
+        facts["instance_id"] = order.instance_id
+    if order.handover:
+        facts["handover"] = msgspec.json.decode(order.handover)
+    return facts

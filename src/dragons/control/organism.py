@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from dragons.authority.revocation import WITHDRAWAL, Target, Withdrawal, entry
 from dragons.control.abandonment import abandon_sessions
-from dragons.control.dispatches import end_dispatch
+from dragons.control.dispatches import end_dispatch, set_held
 from dragons.control.incidents import close_incident, escalate, note_transition
 from dragons.control.orders import Start as StartOrder
 from dragons.control.orders import order_start, order_stop
@@ -28,7 +30,7 @@ from dragons.liveness import organism as rules
 from dragons.liveness.organism import Event, Now, Organism
 
 HALTED = frozenset({OrganismState.AUTOHEALING, OrganismState.QUARANTINED, OrganismState.STOPPED})
-_QUIET = rules.Beat | rules.Progressed | rules.Renewed
+_QUIET = rules.Beat | rules.Progressed
 
 
 def organism_of(instance: InstanceRow, lease: LeaseRow, dispatch: DispatchRow | None) -> Organism:
@@ -48,10 +50,16 @@ def organism_of(instance: InstanceRow, lease: LeaseRow, dispatch: DispatchRow | 
     )
 
 
-def advance(tx: Transaction, issuer: Signer, instance: InstanceRow, event: Event) -> InstanceRow:
+def advance(
+    tx: Transaction,
+    issuer: Signer,
+    instance: InstanceRow,
+    event: Event,
+    changes: Mapping[str, object] = MappingProxyType({}),
+) -> InstanceRow:
     """Let `event` happen to an instance and carry out what follows; the instance as it is then.
 
-    ConflictError when an operator's act can't be carried out in this state.
+    `changes` are what else the event brings for the row: what was sent along with a heartbeat. ConflictError when an operator's act can't be carried out in this state.
     """
     lease = tx.lease(instance.tenant_id, instance.lease_id)
     if lease is None:
@@ -68,11 +76,11 @@ def advance(tx: Transaction, issuer: Signer, instance: InstanceRow, event: Event
         ) from error
     if not done.commands and isinstance(event, _QUIET):
         # The timer that is set comes too early rather than too late, and is set again when it fires.
-        after = _kept(instance, done.organism)
+        after = _kept(instance, done.organism, changes)
         if after is not instance:
             tx.put_instance(after)
         return after
-    return _Carrying(tx, issuer, now).carry(_kept(instance, done.organism), done)
+    return _Carrying(tx, issuer, now).carry(_kept(instance, done.organism, changes), done)
 
 
 def settle(tx: Transaction, issuer: Signer, instance: InstanceRow) -> InstanceRow:
@@ -158,7 +166,7 @@ class _Carrying:
         elif isinstance(command, rules.Start):
             order_start(tx, issuer, dispatch, StartOrder(command.not_before_ms, command.reason, instance))
         elif isinstance(command, rules.Hold):
-            tx.put_dispatch(replace(dispatch, state="held", state_reason=command.reason))
+            set_held(tx, dispatch, command.reason)
         elif isinstance(command, rules.Unhold):
             tx.put_dispatch(replace(dispatch, state="open", state_reason="released by an operator"))
         else:
@@ -198,6 +206,9 @@ class _Carrying:
             sign(TRANSITION, body, self._issuer),
             about(tx, as_recorded(tx, after)),
         )
+        if instance.halted_ms is None and halted_ms is not None:
+            after = replace(after, halted_seq=appended.seq)
+            tx.put_instance(after)
         if move.after in HALTED:
             abandon_sessions(tx, self._issuer, after, move.reason)
         return close_incident(tx, after, move, appended)
@@ -226,13 +237,16 @@ class _Carrying:
         look_again(tx, instance.tenant_id, [name])
 
 
-def _kept(instance: InstanceRow, organism: Organism) -> InstanceRow:
-    """The row with what `step` remembers."""
+def _kept(instance: InstanceRow, organism: Organism, changes: Mapping[str, object]) -> InstanceRow:
+    """The row with `changes` and what `step` remembers."""
     wanted = (organism.owed_ms, int(organism.dead), int(organism.fenced), organism.fence_ms)
-    if wanted == (instance.owed_ms, instance.dead, instance.fenced, instance.fence_ms):
+    if not changes and wanted == (instance.owed_ms, instance.dead, instance.fenced, instance.fence_ms):
         return instance
     owed_ms, dead, fenced, fence_ms = wanted
-    return replace(instance, owed_ms=owed_ms, dead=dead, fenced=fenced, fence_ms=fence_ms)
+    kept: dict[str, Any] = {
+        **changes, "owed_ms": owed_ms, "dead": dead, "fenced": fenced, "fence_ms": fence_ms,
+    }  # fmt: skip
+    return replace(instance, **kept)
 
 
 def _set_timer(tx: Transaction, instance: InstanceRow, organism: Organism, now: Now) -> None:

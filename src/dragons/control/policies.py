@@ -46,8 +46,18 @@ def publish_policy(tx: Transaction, caller: Caller, statement: Envelope) -> Appe
 
 def policy_of(reader: Reader, tenant_id: str, agent: str) -> LivenessPolicy:
     """The thresholds that count for `agent`: its own, else those for every agent, else the defaults."""
-    row = reader.policy(tenant_id, agent) or reader.policy(tenant_id, EVERY_AGENT)
-    return LivenessPolicy() if row is None else _thresholds(row.statement)
+    row = effective(reader, tenant_id, agent)
+    return LivenessPolicy() if row is None else thresholds_of(row)
+
+
+def effective(reader: Reader, tenant_id: str, agent: str) -> PolicyRow | None:
+    """The published policy that counts for `agent`, None where the defaults do."""
+    return reader.policy(tenant_id, agent) or reader.policy(tenant_id, EVERY_AGENT)
+
+
+def thresholds_of(row: PolicyRow) -> LivenessPolicy:
+    """A published policy as decisions use it."""
+    return _thresholds(row.statement)
 
 
 def outages_of(reader: Reader, tenant_id: str, now_ms: int) -> tuple[Outage, ...]:

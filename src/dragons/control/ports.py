@@ -6,7 +6,7 @@ A use case hands `Store.write` a function of a transaction. The function may run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypedDict, TypeVar
@@ -89,6 +89,41 @@ class Filter(NamedTuple):
     newest_first: bool = False
 
 
+class Span(NamedTuple):
+    """When an instance ran (epoch milliseconds), and the seqs of the receipts that say so; None while it runs."""
+
+    instance_id: str
+    agent: str
+    version: int
+    started_ms: int
+    ended_ms: int | None
+    begun_seq: int | None
+    ended_seq: int | None
+
+
+class Member(NamedTuple):
+    """An instance with its lease and its dispatch; `dispatch_state` is empty when it has none."""
+
+    instance: InstanceRow
+    lease_expires_ms: int
+    lease_released_ms: int | None
+    lease_path: tuple[str, ...]
+    restarts: tuple[int, ...]
+    dispatch_state: str
+
+
+class Tallies(NamedTuple):
+    """How much of everything a tenant has now; times are epoch milliseconds, 0 when there is none."""
+
+    states: dict[str, int]
+    dispatches: dict[str, int]
+    incidents_open: int
+    holds: tuple[str, ...]
+    orders_waiting: int
+    messages_waiting: int
+    oldest_message_ms: int
+
+
 class Reader(Protocol):
     """A consistent view of the store. Every method answers for one tenant only."""
 
@@ -120,9 +155,36 @@ class Reader(Protocol):
     def revocations(self, tenant_id: str, after: int = 0) -> Sequence[RevocationRow]: ...
     def is_revoked(self, tenant_id: str, entries: Sequence[str]) -> str | None: ...
     def revoked_since(self, tenant_id: str, entry: str) -> int: ...
-    def running_spans(
-        self, tenant_id: str, agent: str, since_ms: int
-    ) -> Sequence[tuple[int, int | None]]: ...
+    def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
+        """When the agent's instances ran: from launch until authority was lost for good, None while it is not."""
+        ...
+
+    def spans(self, tenant_id: str, since_ms: int, agent: str | None = None) -> Sequence[Span]:
+        """As `running_spans`, of all agents unless one is named, with what proves them; the oldest first."""
+        ...
+
+    def running_totals(self, tenant_id: str, since_ms: int, now_ms: int) -> Mapping[str, int]:
+        """Milliseconds that each agent's instances ran within [since_ms, now_ms)."""
+        ...
+
+    def members(
+        self,
+        tenant_id: str,
+        *,
+        agent: str | None = None,
+        state: OrganismState | None = None,
+        skip: int = 0,
+        limit: int = 1000,
+    ) -> Sequence[Member]:
+        """Live instances, the worst state first; stopped ones only where they are asked for, newest first."""
+        ...
+
+    def member_count(
+        self, tenant_id: str, *, agent: str | None = None, state: OrganismState | None = None
+    ) -> int: ...
+    def tallies(self, tenant_id: str) -> Tallies: ...
+    def revoked_among(self, tenant_id: str, entries: Collection[str]) -> frozenset[str]: ...
+    def receipt_ids(self, tenant_id: str, seqs: Collection[int]) -> Mapping[int, str]: ...
     def revocation_count(self, tenant_id: str) -> int: ...
     def decisions(self, tenant_id: str, session_id: str) -> Sequence[DecisionRow]: ...
     def denial(self, tenant_id: str, subject: str, action: str, reason: str) -> DenialRow | None: ...

@@ -40,14 +40,12 @@ def note_work(
     if not novel:
         tx.put_instance(replace(instance, seen_work=memory, repeats=instance.repeats + 1))
         return
-    after = replace(
-        instance,
-        seen_work=memory,
-        repeats=0,
-        progress_ms=tx.now_ms,
-        progress_source=RECEIPTS,
-        progress_digest=appended.chain_root,
-        last_work=appended.receipt_id,
-    )
-    tx.put_instance(after)
-    advance(tx, issuer, after, Progressed())
+    changes = {
+        "seen_work": memory,
+        "repeats": 0,
+        "progress_ms": tx.now_ms,
+        "progress_source": RECEIPTS,
+        "progress_digest": appended.chain_root,
+        "last_work": appended.receipt_id,
+    }
+    advance(tx, issuer, instance, Progressed(), changes)

@@ -99,6 +99,7 @@ class InstanceRow:
     `owed_ms`, `dead`, `fenced` and `fence_ms` are as in `dragons.liveness.organism.Organism`; `seen_work`
     is the memory of `dragons.liveness.progress`, `repeats` how often work was repeated since progress.
     `halted_ms` is when it first lost its authority for good, `last_work` its newest receipt of progress.
+    `begun_seq` and `halted_seq` are the places of the receipts that say when it began and when it was halted.
     """
 
     tenant_id: str
@@ -135,13 +136,16 @@ class InstanceRow:
     incident_id: str = ""
     halted_ms: int | None = None
     last_work: str = ""
+    begun_seq: int | None = None
+    halted_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
     """The newest statement of a lease; `path` are the entries whose revocation ends it.
 
-    `not_after_ms` is the end that a delegating parent wished for; no renewal goes beyond it.
+    `not_after_ms` is the end that a delegating parent wished for; no renewal goes beyond it. `gaps` are
+    pairs: from its end to a late renewal, in [from, until), the lease gave no authority.
     """
 
     tenant_id: str
@@ -162,6 +166,7 @@ class LeaseRow:
     parent_lease_id: str | None = None
     released_ms: int | None = None
     not_after_ms: int | None = None
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

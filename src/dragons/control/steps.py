@@ -50,12 +50,13 @@ class Asker(NamedTuple):
 class StepStands(NamedTuple):
     """A step that does not begin: completed earlier, or in doubt where `refused` says so.
 
-    `payload_hash` commits to what came of it.
+    `payload_hash` commits to what came of it; `running` says that the asker itself may still be at it.
     """
 
     row: StepRow
     payload_hash: str = ""
     refused: Refused | None = None
+    running: bool = False
 
 
 class AnsweredBefore(NamedTuple):
@@ -76,9 +77,7 @@ class Verdict(Enum):
     FOREIGN = "another agent uses the key"
 
 
-def judge_step(
-    row: StepRow | None, asker: Asker, wish: StepWish, *, awaited: bool, alive: bool
-) -> Verdict:
+def judge_step(row: StepRow | None, asker: Asker, wish: StepWish, *, awaited: bool, alive: bool) -> Verdict:
     """The rule. `awaited`: the step's decision still awaits its claim; `alive`: whoever began it may act."""
     if row is not None and row.agent != asker.agent:
         return Verdict.FOREIGN
@@ -97,7 +96,7 @@ def judge_step(
 
 
 def ask_step(tx: Transaction, asker: Asker, wish: StepWish) -> StepStands | Refused | AnsweredBefore | None:
-    """None when the step may begin, else why it does not; ConflictError while this instance works on it."""
+    """None when the step may begin, else why it does not; ConflictError when there is no doubt to resolve."""
     row = tx.step(asker.tenant_id, wish.step_key)
     awaited = row is not None and _is_awaited(tx, row)
     alive = awaited and row is not None and _is_alive(tx, row)
@@ -112,13 +111,11 @@ def ask_step(tx: Transaction, asker: Asker, wish: StepWish) -> StepStands | Refu
         return AnsweredBefore(row.decision_id)
     if verdict is Verdict.COMPLETED:
         return StepStands(row, _payload_hash(tx, row))
-    since = format_time(row.begun_ms)
-    if verdict is Verdict.RUNNING:
-        raise ConflictError(
-            "step_running", f"This instance began the step at {since} and has not reported its end."
-        )
-    detail = f"{row.instance_id} of epoch {row.epoch} began it at {since}; how it ended is not known"
-    return StepStands(row, refused=Refused(Reason.STEP_IN_DOUBT, detail))
+    running = verdict is Verdict.RUNNING
+    who = "this instance" if running else f"{row.instance_id} of epoch {row.epoch}"
+    how = "has not reported it" if running else "how it ended is not known"
+    detail = f"{who} began it at {format_time(row.begun_ms)}; {how}"
+    return StepStands(row, refused=Refused(Reason.STEP_IN_DOUBT, detail), running=running)
 
 
 def begin_step(tx: Transaction, asker: Asker, wish: StepWish, decision_id: str, epoch: int) -> None:

@@ -67,13 +67,12 @@ def checkpoint(tx: Transaction, ledger: Signer, tenant_id: str) -> bool:
 
 
 def _fire(tx: Transaction, issuer: Signer, timer: TimerRow) -> None:
-    # What follows sets the timer again where it is still needed.
+    instance = tx.instance(timer.tenant_id, timer.key) if timer.kind == ORGANISM_TIMER else None
+    if instance is not None:
+        # It sets its timer again or takes it away.
+        settle(tx, issuer, instance)
+        return
     tx.drop_timer(timer.tenant_id, timer.kind, timer.key)
-    if timer.kind == ORGANISM_TIMER:
-        instance = tx.instance(timer.tenant_id, timer.key)
-        if instance is not None:
-            settle(tx, issuer, instance)
-    elif timer.kind == ORDER_TIMER:
-        order = tx.order(timer.tenant_id, timer.key)
-        if order is not None and order.done_ms is None:
-            fail_start(tx, issuer, order, "it was not started in time")
+    order = tx.order(timer.tenant_id, timer.key) if timer.kind == ORDER_TIMER else None
+    if order is not None and order.done_ms is None:
+        fail_start(tx, issuer, order, "it was not started in time")

@@ -228,9 +228,10 @@ class Transition(Document):
 
 
 class Intervention(Document):
-    """A person's hand on an instance, or on all of an agent, signed by the operator: what MTBOI counts.
+    """A person's hand on an instance, a dispatch or all of an agent, signed by the operator: what MTBOI counts.
 
-    `action` is stop, quarantine, release or redispatch. Exactly one of `instance_id` and `agent` is there.
+    `action` is stop, quarantine, release or redispatch; of a dispatch it is stop. Exactly one of
+    `instance_id`, `agent` and `dispatch_id` is there.
     """
 
     tenant_id: Id
@@ -239,6 +240,7 @@ class Intervention(Document):
     at: Timestamp
     instance_id: InstanceId | Unset = _UNSET
     agent: Text | Unset = _UNSET
+    dispatch_id: Id | Unset = _UNSET
 
 
 class Handover(Document):

@@ -33,13 +33,18 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Description(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """`agent.yaml`: what the author declares. Paths and patterns are relative to the file's folder."""
+    """`agent.yaml`: what the author declares. Paths and patterns are relative to the file's folder.
+
+    `watch` are files and folders whose changes count as progress; it says how a run is watched, and is
+    part of the identity only as every line of this file is.
+    """
 
     agent: str
     entrypoint: list[str]
     capabilities: list[str]
     config: list[str] = []
     exclude: list[str] = []
+    watch: list[str] = []
     image: ImageDigest | None = None
 
 

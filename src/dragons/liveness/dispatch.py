@@ -6,6 +6,7 @@ stay with the tenant, committed to by a salted hash and by the digest of the nod
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -22,7 +23,8 @@ WEBHOOK = "webhook"
 
 # Where instances are started: by a node's supervisor, or by whoever answers a webhook.
 Dispatcher = Annotated[str, msgspec.Meta(pattern=r"^(process|webhook)$(?!\n)")]
-NodeName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$(?!\n)")]
+_NODE = r"^[a-z0-9][a-z0-9.-]{0,62}$(?!\n)"
+NodeName = Annotated[str, msgspec.Meta(pattern=_NODE)]
 
 
 class Dispatch(Document):
@@ -42,3 +44,8 @@ class Dispatch(Document):
     goal_hash: Digest
     spec_hash: Digest
     created_at: Timestamp
+
+
+def is_node_name(text: str) -> bool:
+    """True when `text` can name a node or a channel."""
+    return re.match(_NODE, text) is not None

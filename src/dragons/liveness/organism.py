@@ -272,6 +272,8 @@ def due_ms(organism: Organism, now: Now) -> int | None:
         return since_ms + wait_ms + away_ms(outages, since_ms, now.now_ms)
 
     running = organism.state is _S.RUNNING
+    if not running and now.now_ms >= organism.lease_expires_ms:
+        return after(organism.lease_expires_ms, policy.lease_grace_ms)
     wait_ms = policy.degrade_after_ms if running else policy.autoheal_after_ms
     times = [after(organism.pulse_ms, wait_ms)]
     if policy.progress_required:
@@ -352,7 +354,7 @@ def _heal(organism: Organism, trigger: Trigger, why: str, now: Now) -> Step:
     """Take the old instance out of service; then start another, or give up."""
     entered = _move(organism, trigger, why)
     out = (*entered.commands, Withdraw(why)) + (() if organism.dead else (Kill(),))
-    healing = entered.organism
+    healing = _fencing(entered.organism, now)
     if not organism.supervised:
         return _give_up(Step(healing, out), _T.UNSUPERVISED, "nothing can start it again: it has no dispatch")
     recent = recent_restarts(organism.restarts, now.policy, now.now_ms)
@@ -360,7 +362,14 @@ def _heal(organism: Organism, trigger: Trigger, why: str, now: Now) -> Step:
         return _give_up(Step(healing, out), _T.FLAPPING, _flapping(recent, now.policy))
     if healing.dead or healing.fenced:
         return _start(Step(healing, out), why, now)
-    return Step(healing._replace(fence_ms=now.now_ms + now.policy.fence_ms), out)
+    return Step(healing, out)
+
+
+def _fencing(organism: Organism, now: Now) -> Organism:
+    """The organism from the moment on at which its lease is withdrawn."""
+    if organism.dead or organism.fenced or organism.fence_ms:
+        return organism
+    return organism._replace(fence_ms=now.now_ms + now.policy.fence_ms)
 
 
 def _healing(organism: Organism, event: Event, now: Now) -> Step:
@@ -380,7 +389,11 @@ def _healing(organism: Organism, event: Event, now: Now) -> Step:
 def _start(before: Step, why: str, now: Now) -> Step:
     organism = before.organism
     recent = recent_restarts(organism.restarts, now.policy, now.now_ms)
-    start = Start(now.now_ms + backoff_ms(now.policy, recent), why)
+    not_before_ms = now.now_ms + backoff_ms(now.policy, recent)
+    if not (organism.dead or organism.fenced):
+        # A person's release may come before the old instance is fenced.
+        not_before_ms = max(not_before_ms, organism.fence_ms)
+    start = Start(not_before_ms, why)
     kept = tuple(at_ms for at_ms in organism.restarts if now.now_ms - at_ms < now.policy.restart_window_ms)
     after = organism._replace(fenced=True, restarts=(*kept, now.now_ms))
     return Step(after, (*before.commands, start))
@@ -432,10 +445,11 @@ def _operated(organism: Organism, event: Operated, now: Now) -> Step:
     if event.act is Act.QUARANTINE:
         why = f"quarantined by an operator: {event.reason}"
         moved = _move(organism, _T.OPERATOR_QUARANTINED, why)
-        return Step(moved.organism, (*moved.commands, Withdraw(why), *kill, Hold(why)))
+        isolated = _fencing(moved.organism, now)
+        return Step(isolated, (*moved.commands, Withdraw(why), *kill, Hold(why)))
     if event.act is Act.RELEASE:
         moved = _move(organism, _T.OPERATOR_RELEASED, f"released by an operator: {event.reason}")
-        released = Step(moved.organism._replace(restarts=(), fenced=True), (*moved.commands, Unhold()))
+        released = Step(moved.organism._replace(restarts=()), (*moved.commands, Unhold()))
         return _start(released, event.reason, now) if organism.supervised else released
     if not organism.supervised:
         raise IllegalMoveError(organism.state, "a redispatch without a dispatch")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dragons.core.errors import InvalidInputError
-from dragons.node.streams import Stream
+from dragons.node.streams import Sink, Stream
 
 _PR_SET_PDEATHSIG = 1
 _LOST_PARENT = 127
@@ -39,8 +39,8 @@ def environment_of(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str
 class Child:
     """A program that runs. Where we have a terminal, it has one of its own in between.
 
-    `attended` False says that our terminal and our input are not for it: it reads nothing. It dies with the
-    thread that started it.
+    `attended` False says that our terminal and our input are not for it: it reads nothing. `sink` takes its
+    output instead of our own streams. It dies with the thread that started it.
     """
 
     def __init__(
@@ -50,11 +50,15 @@ class Child:
         folder: Path | None,
         *,
         attended: bool = True,
+        sink: Sink | None = None,
     ) -> None:
+        self._sink = sink
         self._terminal: tuple[int, int] | None = None
         self._saved: list[Any] | None = None
         self._attended = attended
-        self._is_terminal = [attended and os.isatty(number) for number in (STDIN, STDOUT, STDERR)]
+        self._is_terminal = [
+            attended and sink is None and os.isatty(number) for number in (STDIN, STDOUT, STDERR)
+        ]
         self.command = list(command)
         self.streams: list[Stream] = []
         self._theirs: list[int] = []
@@ -157,7 +161,7 @@ class Child:
         else:
             ours, theirs = os.pipe()
             self._theirs.append(theirs)
-        self.streams.append(Stream(name, ours, target))
+        self.streams.append(Stream(name, ours, target if self._sink is None else self._sink))
         return theirs
 
     def _pair(self) -> tuple[int, int]:

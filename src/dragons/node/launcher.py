@@ -1,8 +1,9 @@
 """`dragons run`: a program becomes a governed instance, from its measurement to its closing receipt.
 
-The program itself is not changed and need not know. It runs only under a lease, is stopped when that
-ends, and its end is on the record whatever it was; when the launcher is killed the kernel kills the
-program and the control plane ends the session. Never gives the program an operator's token or key.
+The program itself is not changed and need not know. It runs only under a lease: it stands still while that
+has lapsed and may be renewed late, and is stopped when it is over for good. Its end is on the record
+whatever it was; when the launcher is killed the kernel kills the program and the control plane ends the
+session. Never gives the program an operator's token or key.
 """
 
 from __future__ import annotations
@@ -12,36 +13,56 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from dragons.core.clock import Clock
 from dragons.core.errors import DragonsError, ForbiddenError
+from dragons.core.vocabulary import Outcome
 from dragons.identity.records import version_name
 from dragons.node.child import Child, environment_of
+from dragons.node.judge import Judge
+from dragons.node.lines import Lines
 from dragons.node.options import Ended, RunOptions, RunResult
 from dragons.node.prepare import Tell, explain_refusal, prepare
 from dragons.node.program import Measured, measure
+from dragons.node.progress import Counted, Meter
 from dragons.node.pump import Pump, forwarding
 from dragons.node.replay import replay
-from dragons.node.streams import OutputProgress
-from dragons.sdk.attachment import INSTANCE_VARIABLE, Attachment, sweep_attachments, write_attachment
+from dragons.node.streams import Sink
+from dragons.node.watching import Files
+from dragons.sdk.attachment import (
+    HANDOVER_VARIABLE,
+    INSTANCE_VARIABLE,
+    Attachment,
+    remove_attachment,
+    sweep_attachments,
+    write_attachment,
+    write_handover,
+)
 from dragons.sdk.client import OperatorClient
 from dragons.sdk.core import SessionCore
 from dragons.sdk.home import Home
-from dragons.sdk.instance import Instance, Place
+from dragons.sdk.instance import RECEIPTS, Instance, Place
 from dragons.sdk.launch import launch
 from dragons.sdk.localstore import LocalStore, closing_name
 from dragons.sdk.operator import Operator
 from dragons.sdk.session import Runtime, send_leftovers
-from dragons.sdk.statements import Evidence
+from dragons.sdk.statements import Ending, Evidence
 from dragons.sdk.steps import Steps
-from dragons.sdk.upkeep import RENEW
+from dragons.sdk.upkeep import BEAT, RENEW, VIEW_MS, Chore
+from dragons.sdk.waiting import announced
 
 RUN_FOLDER = "run"
 
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """Who runs programs: a client with a launcher's token, and the operator's key where it is at hand."""
+    """Who runs programs: a client with a launcher's token, and the operator's key where it is at hand.
+
+    When `stop` is set, by any thread, the program is stopped as if it had lost its authority. `node` is
+    its name where a node launches, `launched` hears the instance's id before its program begins, and
+    `sink` takes the program's output instead of our own streams.
+    """
 
     home: Home
     client: OperatorClient
@@ -49,21 +70,48 @@ class Launcher:
     tell: Tell
     operator: Operator | None = None
     pin: str = ""
+    stop: Event | None = None
+    node: str = ""
+    launched: Callable[[str], None] = lambda _: None
+    sink: Sink | None = None
 
 
 def run_governed(launcher: Launcher, options: RunOptions) -> RunResult:
-    """Run one program under governance; a DragonsError means that it was never started."""
+    """Run one program under governance; a DragonsError means that it was never started.
+
+    May be called in any thread; signals are passed on where that is the main one.
+    """
     measured = measure(options)
+    lines = Lines()
+    watched = (*options.watch, *measured.watch)
+    files = [Files(watched, [launcher.home.folder])] if watched else []
     prepare(launcher.client, launcher.operator, measured.manifest, options, launcher.tell)
     config = launcher.home.config()
     url = launcher.client.transport.exchange.url
     with LocalStore(launcher.home.store_path(config.tenant_id)) as store:
-        core = SessionCore(
-            _launch(launcher, options, measured, Place(url, store, launcher.clock)), options.goal
-        )
-        ended, waiting = _work(launcher, core, measured)
-        result = _result(core, measured, ended, waiting)
+        instance = _launch(launcher, options, measured, Place(url, store, launcher.clock))
+        launcher.launched(instance.instance_id)
+        meter = Meter([lines, *files, _Receipts(instance)])
+        instance.observe = meter.now
+        run = _Run(launcher, options, SessionCore(instance, options.goal), measured, lines)
+        ended, waiting = run.carry_out()
+        # Once more, for what the last heartbeat came too early for.
+        meter.now()
+        result = _result(run.core, measured, ended, waiting, meter.seen)
         return replay(launcher.client, store, result, launcher.pin) if options.replay else result
+
+
+class _Receipts:
+    """Work of the program's own sessions that is on the record and was novel."""
+
+    source = RECEIPTS
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def look(self) -> Counted:
+        known = self._instance.observe_receipts()
+        return Counted(0, "") if known is None else Counted(known.sequence, known.digest)
 
 
 def _launch(launcher: Launcher, options: RunOptions, measured: Measured, place: Place) -> Instance:
@@ -76,74 +124,90 @@ def _launch(launcher: Launcher, options: RunOptions, measured: Measured, place: 
             delegate_scope=options.delegate_scope,
             ttl_seconds=options.ttl_seconds,
             dispatch_id=options.dispatch_id,
+            epoch=options.epoch,
+            node=launcher.node,
         )
     except ForbiddenError as error:
         raise explain_refusal(error, measured.manifest, has_key=launcher.operator is not None) from error
 
 
-def _work(launcher: Launcher, core: SessionCore, measured: Measured) -> tuple[Ended, int]:
-    """Open the session, run the program, close: whatever happens, the end is recorded."""
-    instance, store = core.instance, core.instance.place.store
-    runtime = Runtime(instance)
-    progress = OutputProgress()
-    path = store.path.parent / RUN_FOLDER / f"{instance.instance_id}.json"
-    instance.observe = lambda: progress.now(instance.observe_receipts())
-    try:
+class _Run:
+    """One program under its instance: whatever happens, its end is recorded."""
+
+    def __init__(
+        self, launcher: Launcher, options: RunOptions, core: SessionCore, measured: Measured, lines: Lines
+    ) -> None:
+        self.core = core
+        self._launcher = launcher
+        self._options = options
+        self._measured = measured
+        self._lines = lines
+        self._runtime = Runtime(core.instance)
+        self._judge = Judge(core.instance, launcher.stop)
+        folder = core.instance.place.store.path.parent / RUN_FOLDER
+        self._path = folder / f"{core.instance.instance_id}.json"
+
+    def carry_out(self) -> tuple[Ended, int]:
+        """Open the session, run the program, close; returns also how many receipts still wait."""
+        core, runtime, path = self.core, self._runtime, self._path
         try:
-            runtime.run(core.open_steps())
-            runtime.run(instance.beat_steps())
-            sweep_attachments(path.parent, launcher.clock.now_ms())
-        except BaseException as error:
-            _give_up(core, runtime, error)
-            raise
-        early: list[int] = []
-        # From here to its last receipt nothing but SIGKILL cuts a run short: what comes before the program
-        # has begun is kept for it, what comes after its end changes nothing any more.
-        with forwarding(early.append):
             try:
-                ended = _run(launcher, core, runtime, measured, path, progress, early)
+                runtime.run(core.open_steps())
+                runtime.run(core.instance.beat_steps())
+                sweep_attachments(path.parent, self._launcher.clock.now_ms())
             except BaseException as error:
-                _give_up(core, runtime, error)
+                self._give_up(error)
                 raise
-            finally:
-                path.unlink(missing_ok=True)
-            _close(core, measured, ended)
-            return ended, runtime.end().waiting
-    finally:
-        runtime.close()
+            early: list[int] = []
+            # From here to its last receipt nothing but SIGKILL cuts a run short: what comes before the program
+            # has begun is kept for it, what comes after its end changes nothing any more.
+            with forwarding(early.append):
+                try:
+                    ended = self._start().run(early)
+                except BaseException as error:
+                    self._give_up(error)
+                    raise
+                finally:
+                    remove_attachment(path)
+                _close(core, self._measured, ended)
+                return ended, runtime.end().waiting
+        finally:
+            runtime.close()
 
+    def _give_up(self, error: BaseException) -> None:
+        why = error.code if isinstance(error, DragonsError) else type(error).__name__
+        self.core.instance.ending = Ending(Outcome.FAILED, f"the program could not be run: {why}")
+        self.core.close(error)
+        with suppress(DragonsError):
+            self._runtime.end()
 
-def _give_up(core: SessionCore, runtime: Runtime, error: BaseException) -> None:
-    core.close(error)
-    with suppress(DragonsError):
-        runtime.end()
+    def _start(self) -> Pump:
+        launcher, core, runtime, options = self._launcher, self.core, self._runtime, self._options
+        self._hand_on()
+        _after_renewal(runtime, self._hand_on)
+        runtime.upkeep.add(_waiting_chore(runtime, self._path), VIEW_MS)
+        given = {
+            INSTANCE_VARIABLE: str(self._path),
+            "DRAGONS_AGENT": core.instance.stating.lease.agent,
+            "DRAGONS_SESSION": core.session_id,
+        }
+        if options.handover is not None:
+            given[HANDOVER_VARIABLE] = str(write_handover(self._path, options.handover))
+        # Before any thread of ours: the kernel binds the program to the thread that started it.
+        child = Child(
+            self._measured.command,
+            environment_of(os.environ if options.environment is None else options.environment, given),
+            self._measured.folder or options.folder,
+            attended=not options.supervised,
+            sink=launcher.sink,
+        )
+        runtime.worker.start()
+        send_leftovers(core.instance.place.store.path, launcher.clock)
+        return Pump(child, self._lines.take, self._judge, launcher.clock, tell=launcher.tell)
 
-
-def _run(  # noqa: PLR0917 - what one run consists of
-    launcher: Launcher,
-    core: SessionCore,
-    runtime: Runtime,
-    measured: Measured,
-    path: Path,
-    progress: OutputProgress,
-    early: list[int],
-) -> Ended:
-    def hand_on() -> None:
-        write_attachment(path, _attachment(launcher, core))
-
-    hand_on()
-    _after_renewal(runtime, hand_on)
-    given = {
-        INSTANCE_VARIABLE: str(path),
-        "DRAGONS_AGENT": core.instance.stating.lease.agent,
-        "DRAGONS_SESSION": core.session_id,
-    }
-    # Before any thread of ours: the kernel binds the program to the thread that started it.
-    child = Child(measured.command, environment_of(os.environ, given), measured.folder)
-    pump = Pump(child, progress, lambda: _why_over(core.instance), launcher.clock)
-    runtime.worker.start()
-    send_leftovers(core.instance.place.store.path, launcher.clock)
-    return pump.run(early)
+    def _hand_on(self) -> None:
+        write_attachment(self._path, _attachment(self._launcher, self.core))
+        self._judge.handed_on()
 
 
 def _after_renewal(runtime: Runtime, then: Callable[[], None]) -> None:
@@ -159,9 +223,20 @@ def _after_renewal(runtime: Runtime, then: Callable[[], None]) -> None:
             chore.steps = steps
 
 
-def _why_over(instance: Instance) -> str:
-    denied = instance.authority.over()
-    return "" if denied is None else denied.reason.value
+def _waiting_chore(runtime: Runtime, path: Path) -> Chore:
+    """Lets the launcher's heartbeats say what its programs wait for, the next one as soon as that changes."""
+    instance = runtime.instance
+    instance.declared = lambda at_ms: announced(path, at_ms)
+    known = None
+
+    def steps() -> Steps[None]:
+        nonlocal known
+        before, known = known, instance.declared(instance.authority.plane_ms())
+        if known != before:
+            runtime.upkeep.hasten(BEAT)
+        yield from ()
+
+    return Chore("waiting", steps, lambda: VIEW_MS)
 
 
 def _attachment(launcher: Launcher, core: SessionCore) -> Attachment:
@@ -202,10 +277,13 @@ def _close(core: SessionCore, measured: Measured, ended: Ended) -> None:
         Evidence("stdout", ended.stdout_sha256, ended.stdout_bytes),
         Evidence("stderr", ended.stderr_sha256, ended.stderr_bytes),
     ]
+    core.instance.ending = Ending(ended.outcome, ended.describe())
     core.close(None, outcome=ended.outcome, summary=summary, evidence=evidence)
 
 
-def _result(core: SessionCore, measured: Measured, ended: Ended, waiting: int) -> RunResult:
+def _result(
+    core: SessionCore, measured: Measured, ended: Ended, waiting: int, progress: tuple[str, ...]
+) -> RunResult:
     instance, store = core.instance, core.instance.place.store
     lease = instance.authority.lease
     actions: dict[str, int] = {}
@@ -240,4 +318,5 @@ def _result(core: SessionCore, measured: Measured, ended: Ended, waiting: int) -
         actions=actions,
         denied=denied,
         sessions=tuple(sessions),
+        progress=progress,
     )

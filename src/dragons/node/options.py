@@ -20,7 +20,8 @@ class RunOptions:
     `register` also a changed one. `capabilities` are what a single program declares. `supervised` says
     that nobody sits at this run: no terminal and no input. `epoch` is what an order named, 0 for the
     next one; `handover` tells the program where the instance before it had got to. `watch` are files
-    and folders whose changes count as progress.
+    and folders whose changes count as progress. `folder` is where a program runs that has no folder of
+    its own, and `environment` what it is given instead of ours; absent, both are the launcher's.
     """
 
     goal: str
@@ -36,6 +37,8 @@ class RunOptions:
     handover: Mapping[str, Any] | None = None
     supervised: bool = False
     watch: tuple[Path, ...] = ()
+    folder: Path | None = None
+    environment: Mapping[str, str] | None = None
     auto_register: bool = True
     register: bool = False
     replay: bool = True
@@ -63,6 +66,11 @@ class Ended:
         good = self.exit_status == 0 and not self.signal and not self.stopped_because
         return Outcome.COMPLETED if good else Outcome.FAILED
 
+    def describe(self) -> str:
+        """`exit status 3`, `killed by SIGSEGV`, and why it was stopped if it was."""
+        how = f"killed by {self.signal}" if self.signal else f"exit status {self.exit_status}"
+        return f"stopped because of {self.stopped_because}: {how}" if self.stopped_because else how
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -70,6 +78,7 @@ class RunResult:
 
     `actions` counts completed and failed actions by capability, `denied` names reasons by capability,
     `replay` is pass, fail, or why no replay was made; `waiting` receipts could not be sent yet.
+    `progress` are the sources that progress was seen by.
     """
 
     goal: str
@@ -91,6 +100,7 @@ class RunResult:
     actions: dict[str, int] = field(default_factory=dict)
     denied: dict[str, str] = field(default_factory=dict)
     sessions: tuple[str, ...] = ()
+    progress: tuple[str, ...] = ()
     reports: tuple[Report, ...] = ()
 
     @property

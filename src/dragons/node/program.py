@@ -37,17 +37,21 @@ _NOT_IN_NAMES = re.compile("[^a-z0-9]+")
 
 
 class Measured(NamedTuple):
-    """An agent as it lies on disk now, the command that starts it, and where; None is where we are."""
+    """An agent as it lies on disk now, the command that starts it, and where; None is where we are.
+
+    `watch` are the files and folders whose changes its author calls progress.
+    """
 
     manifest: Manifest
     command: tuple[str, ...]
     folder: Path | None
+    watch: tuple[Path, ...] = ()
 
 
 def measure(options: RunOptions) -> Measured:
     """The agent that `options` names; InvalidInputError when it is none, or starts what is not measured."""
     if options.agent_dir is not None:
-        return _measure_folder(options, options.agent_dir)
+        return _watching(_measure_folder(options, options.agent_dir), options.agent_dir)
     command = options.command
     if not command:
         raise InvalidInputError(
@@ -60,7 +64,7 @@ def measure(options: RunOptions) -> Measured:
     for file in [*named_files(command)[:1], own] if place is None else [_file_at(command, place)]:
         described = file.parent / DESCRIPTION_FILE
         if described.is_file() and options.agent in {"", load_description(described).agent}:
-            return _measure_folder(options, file.parent)
+            return _watching(_measure_folder(options, file.parent), file.parent)
     agent = options.agent or _named_after(command, place)
     capabilities = options.capabilities or options.scope or (RUN_CAPABILITY,)
     if place is None:
@@ -71,6 +75,32 @@ def measure(options: RunOptions) -> Measured:
         program, others = _file_at(command, place), []
         entrypoint = _started(command, place, program.name)
     return Measured(measure_program(agent, program, entrypoint, capabilities, *others), command, None)
+
+
+def check_entrypoint(entrypoint: Sequence[str], folder: Path, files: Mapping[Path, str], named: str) -> None:
+    """What the author's own command runs must be measured, but for the interpreter; `named` is where it stands."""
+    script = script_place(entrypoint)
+    # Behind a script lies its input; of other programs it is not known what is.
+    for at, word in enumerate(entrypoint[: None if script is None else script + 1]):
+        path = (folder / word).resolve()
+        outside = is_file(path) and path not in files and (at or ("/" in word and word[0] != "/"))
+        if outside or (at == script and path.is_dir() and not path.is_relative_to(folder.resolve())):
+            raise InvalidInputError(
+                "program_unmeasured",
+                f"{named} names {word}, which is not measured.",
+                fix="Move it into the folder, don't exclude it, or leave it out.",
+            )
+    if waits_for_code(entrypoint):
+        raise InvalidInputError(
+            "program_unmeasured",
+            f"{named} does not say what {entrypoint[0]} runs.",
+            fix="Name the script's file.",
+        )
+
+
+def _watching(measured: Measured, folder: Path) -> Measured:
+    watch = load_description(folder / DESCRIPTION_FILE).watch
+    return measured._replace(watch=tuple(folder / path for path in watch))
 
 
 def _named_after(command: Sequence[str], place: int | None) -> str:
@@ -94,7 +124,7 @@ def _measure_folder(options: RunOptions, folder: Path) -> Measured:
             fix="Leave out --agent, or correct it.",
         )
     files = {(folder / file.path).resolve(): file.path for file in (*manifest.code, *manifest.config)}
-    _check_entrypoint(manifest.entrypoint, folder, files)
+    check_entrypoint(manifest.entrypoint, folder, files, f"The entrypoint in {folder / DESCRIPTION_FILE}")
     command, entrypoint = options.command, tuple(manifest.entrypoint)
     if not command:
         return Measured(manifest, entrypoint, folder)
@@ -112,27 +142,6 @@ def _measure_folder(options: RunOptions, folder: Path) -> Measured:
         f"{' '.join(command)[:SHOWN_LENGTH_MAX]} starts nothing that is measured in {folder}.",
         fix=f"Run a file of the folder, correct entrypoint or exclude in {DESCRIPTION_FILE}, or leave out --dir.",
     )
-
-
-def _check_entrypoint(entrypoint: Sequence[str], folder: Path, files: Mapping[Path, str]) -> None:
-    """What the author's own command runs must be measured, but for the interpreter."""
-    script = script_place(entrypoint)
-    # Behind a script lies its input; of other programs it is not known what is.
-    for at, word in enumerate(entrypoint[: None if script is None else script + 1]):
-        path = (folder / word).resolve()
-        outside = is_file(path) and path not in files and (at or ("/" in word and word[0] != "/"))
-        if outside or (at == script and path.is_dir() and not path.is_relative_to(folder.resolve())):
-            raise InvalidInputError(
-                "program_unmeasured",
-                f"The entrypoint in {folder / DESCRIPTION_FILE} names {word}, which is not measured.",
-                fix="Move it into the folder, don't exclude it, or leave it out.",
-            )
-    if waits_for_code(entrypoint):
-        raise InvalidInputError(
-            "program_unmeasured",
-            f"The entrypoint in {folder / DESCRIPTION_FILE} does not say what {entrypoint[0]} runs.",
-            fix="Name the script's file.",
-        )
 
 
 def _after_entrypoint(command: Sequence[str], entrypoint: Sequence[str], folder: Path) -> int:

@@ -18,12 +18,12 @@ from dragons.liveness.heartbeat import Progress
 class Counted(NamedTuple):
     """How many novel things a source saw, and a digest (hex) that binds them; empty when there were none."""
 
-    count: int
+    total: int
     digest: str
 
     def then(self, digest: bytes) -> Counted:
         """One more, with this digest."""
-        return Counted(self.count + 1, sha256(bytes.fromhex(self.digest) + digest).hexdigest())
+        return Counted(self.total + 1, sha256(bytes.fromhex(self.digest) + digest).hexdigest())
 
 
 class Source(Protocol):
@@ -55,16 +55,16 @@ class Meter:
         named: a policy may count only some of them, and each has its turn.
         """
         counted = {one.source: one.look() for one in self._sources}
-        advanced = [name for name, one in counted.items() if one.count > self._seen[name]]
-        self._seen = {name: one.count for name, one in counted.items()}
+        advanced = [name for name, one in counted.items() if one.total > self._seen[name]]
+        self._seen = {name: one.total for name, one in counted.items()}
         if advanced:
             name = min(advanced, key=lambda one: self._named.index(one) if one in self._named else -1)
             self._named = [*(one for one in self._named if one != name), name]
         if not self._named:
             return None
-        bound = {name: [one.count, one.digest] for name, one in counted.items() if one.count}
+        bound = {name: [one.total, one.digest] for name, one in counted.items() if one.total}
         return Progress(
-            sequence=sum(one.count for one in counted.values()),
+            sequence=sum(one.total for one in counted.values()),
             digest=sha256_hex(canonical(bound)),
             source=self._named[-1],
         )

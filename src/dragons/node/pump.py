@@ -31,10 +31,14 @@ _ENDING_KEYS = frozenset(b"\x03\x1c")
 
 
 class Verdict(NamedTuple):
-    """Whether the program may run: it may, unless there is a reason to `stop` it, or to `freeze` it for now."""
+    """Whether the program may run: it may, unless there is a reason to `stop` it, or to `freeze` it for now.
+
+    `wait` leaves it as it is.
+    """
 
     stop: str = ""
     freeze: str = ""
+    wait: bool = False
 
 
 class Pump:
@@ -142,7 +146,7 @@ class Pump:
             if not self._frozen_because:
                 self._tell(f"{verdict.freeze}: the program is frozen until its lease is renewed")
             self._frozen_because = verdict.freeze
-        elif self._frozen_because:
+        elif self._frozen_because and not verdict.wait:
             self._frozen_because = ""
             self._tell("the lease was renewed: the program goes on")
             self._child.signal(signal.SIGCONT)

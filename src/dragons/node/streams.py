@@ -9,18 +9,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+# Takes output that is for no stream of ours.
+Sink = Callable[[bytes], object]
 
 _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
 class Stream:
-    """One stream: read from `source`, written to `target`."""
+    """One stream: read from `source`, written to `target`, a descriptor or whatever takes bytes."""
 
     name: str
     source: int
-    target: int
+    target: int | Sink
     size: int = 0
     open: bool = True
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -44,7 +48,9 @@ class Stream:
             return b""
         self._digest.update(data)
         self.size += len(data)
-        if not _write_all(self.target, data):
+        if not isinstance(self.target, int):
+            self.target(data)
+        elif not _write_all(self.target, data):
             self.close()
         return data
 

@@ -40,15 +40,17 @@ class Files:
     source = FILES
 
     def __init__(self, paths: Sequence[Path], without: Sequence[Path] = ()) -> None:
-        """NotFoundError when one of `paths` does not exist; what they hold now is no progress."""
+        """What they hold now is no progress. NotFoundError for a path whose folder does not exist."""
         self._paths = [path.resolve() for path in paths]
         self._without = {path.resolve() for path in without}
         for path in self._paths:
-            if not path.exists():
+            # The program may make what is watched, but not where that lies: a slip of the pen would.
+            if not path.parent.is_dir():
                 raise NotFoundError(
-                    "watch_missing", f"There is no {path} to watch.", fix="Make it first, or correct --watch."
+                    "watch_missing",
+                    f"There is no {path} to watch.",
+                    fix="Make its folder, or correct the path.",
                 )
-        self._marks: dict[str, _Mark] = {}
         self._memory = b""
         self._counted = Counted(0, "")
         self._marks = dict(self._found())
@@ -58,9 +60,7 @@ class Files:
         found = dict(self._found())
         changed = [name for name, mark in found.items() if not _same(self._marks.get(name), mark)]
         unread = [
-            name
-            for name, mark in self._marks.items()
-            if mark.digest is None and _same(mark, found.get(name))
+            name for name, mark in self._marks.items() if mark.digest is None and _same(mark, found.get(name))
         ]
         self._marks = {name: mark for name, mark in self._marks.items() if name in found}
         left = LOOK_BYTES_MAX

@@ -68,11 +68,12 @@ class Action:
         self.open = True
 
     def ending(self, error: BaseException | None) -> tuple[Outcome, dict[str, Any]]:
-        """Outcome and payload of the end."""
+        """Outcome and payload of the end; a result that was set before the failure stays."""
         self.open = False
+        ending: dict[str, Any] = {} if self.result is None else {"result": self.result}
         if error is not None:
-            return Outcome.FAILED, {"error": describe(error)}
-        return Outcome.COMPLETED, {} if self.result is None else {"result": self.result}
+            return Outcome.FAILED, ending | {"error": describe(error)}
+        return Outcome.COMPLETED, ending
 
     def _check_open(self) -> None:
         if not self.open:

@@ -11,6 +11,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,9 +22,11 @@ from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
 from dragons.sdk.action import Action, call_arguments, check_governed, return_value
 from dragons.sdk.core import SessionCore
+from dragons.sdk.errors import StepCompleted
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, find_origin
+from dragons.sdk.once import DISPATCH, Step, earlier, returned
 from dragons.sdk.outbox import Drained
 from dragons.sdk.session import (
     BACKGROUND,
@@ -37,7 +40,7 @@ from dragons.sdk.session import (
 )
 from dragons.sdk.steps import Steps, run_async
 from dragons.sdk.transport import AsyncTransport, Retries
-from dragons.sdk.upkeep import SEND, upkeep_of
+from dragons.sdk.upkeep import BEAT, SEND, upkeep_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,8 +77,12 @@ class AsyncRuntime:
 
     def send_soon(self) -> None:
         """Something was put in the local store."""
+        self.hasten(SEND)
+
+    def hasten(self, name: str) -> None:
+        """Do a chore next."""
         if self.belonging.here:
-            self.upkeep.hasten(SEND)
+            self.upkeep.hasten(name)
             self._wake.set()
 
     async def end(self) -> Drained:
@@ -153,19 +160,91 @@ class AsyncSession:
     ) -> AsyncIterator[Action]:
         """Do something governed; ActionDenied, before the body runs, when it may not happen."""
         act = self._core.prepare(capability, resource, arguments)
-        try:
-            await self._runtime.run(self._core.begin_steps(act))
-        finally:
-            self._runtime.send_soon()
-        try:
+        await self._begin(act)
+        async with self._ending(act):
             yield act
-        except BaseException as error:
-            await self._finish(act, error)
-            raise
-        else:
-            await self._finish(act, None)
+
+    @asynccontextmanager
+    async def once(
+        self,
+        capability: str,
+        /,
+        *,
+        task: str,
+        step: str,
+        resource: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> AsyncIterator[Step]:
+        """As `dragons.sdk.session.Session.once`."""
+        name = self._core.step_name(task, step, task_scope)
+        act = self._core.prepare_step(capability, name, resource, arguments)
+        await self._begin(act)
+        async with self._ending(act):
+            yield act
+
+    async def call_once(
+        self,
+        capability: str,
+        function: Callable[[], Awaitable[object]],
+        /,
+        *,
+        task: str,
+        step: str,
+        resource: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> Any:  # noqa: ANN401 - what the agent's function returned
+        """As `dragons.sdk.session.Session.call_once`."""
+        check_governed(function, awaited=True)
+        name = self._core.step_name(task, step, task_scope)
+        act = self._core.prepare_step(capability, name, resource, arguments)
+        try:
+            await self._begin(act)
+        except StepCompleted as done:
+            return earlier(done)
+        async with self._ending(act):
+            result = return_value(await function())
+            if result is not None:
+                act.set_result(result)
+        return returned(act.result)
+
+    async def resolve_step(
+        self,
+        task: str,
+        step: str,
+        /,
+        *,
+        happened: bool,
+        evidence: Mapping[str, Path | str | bytes] | None = None,
+        result: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> str:
+        """As `dragons.sdk.session.Session.resolve_step`."""
+        named = self._core.step_name(task, step, task_scope)
+        act = await asyncio.to_thread(self._core.prepare_resolution, named, happened, evidence or {}, result)
+        await self._begin(act)
+        claim_id = await self._finish(act, None)
+        await self.flush()
+        return await asyncio.to_thread(self._core.receipt_of, claim_id)
+
+    @property
+    def handover(self) -> dict[str, Any] | None:
+        """As `dragons.sdk.session.Session.handover`."""
+        return self.instance.handover
+
+    @asynccontextmanager
+    async def waiting(self, reason: str, /, *, until: datetime | None = None) -> AsyncIterator[None]:
+        """As `dragons.sdk.session.Session.waiting`."""
+        number = await asyncio.to_thread(self._core.begin_waiting, reason, until)
+        self._runtime.hasten(BEAT)
+        try:
+            yield
         finally:
-            self._runtime.send_soon()
+            # A forked child has none of the threads that it would wait for.
+            if self._runtime.belonging.here:
+                await asyncio.shield(asyncio.to_thread(self._core.end_waiting, number))
+                self._runtime.hasten(BEAT)
 
     def governed(
         self, capability: str, /, *, resource: str = ""
@@ -223,10 +302,29 @@ class AsyncSession:
             await asyncio.sleep(_POLL_SECONDS)
         return True
 
-    async def _finish(self, act: Action, error: BaseException | None) -> None:
+    async def _begin(self, act: Action) -> None:
+        try:
+            await self._runtime.run(self._core.begin_steps(act))
+        finally:
+            self._runtime.send_soon()
+
+    @asynccontextmanager
+    async def _ending(self, act: Action) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            await self._finish(act, error)
+            raise
+        else:
+            await self._finish(act, None)
+        finally:
+            self._runtime.send_soon()
+
+    async def _finish(self, act: Action, error: BaseException | None) -> str:
         # A forked child has none of the threads that it would wait for.
-        if self._runtime.belonging.here:
-            await asyncio.shield(asyncio.to_thread(self._core.finish, act, error))
+        if not self._runtime.belonging.here:
+            return ""
+        return await asyncio.shield(asyncio.to_thread(self._core.finish, act, error))
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """How a launcher hands its instance to the programs that it starts: one file, readable by its owner only.
 
 `DRAGONS_INSTANCE` names the file. The launcher renews the lease and replaces the file whole; attached
-programs follow. Never passes authority by the environment itself, which other users could read.
+programs follow. Other files of the run lie beside it under the same stem; `DRAGONS_HANDOVER` names one.
+Never passes authority by the environment itself, which other users could read.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,6 +24,8 @@ from dragons.sdk.home import read_secret, write_secret
 from dragons.wire.authority import Granted
 
 INSTANCE_VARIABLE = "DRAGONS_INSTANCE"
+HANDOVER_VARIABLE = "DRAGONS_HANDOVER"
+HANDOVER_BYTES_MAX = 64_000
 
 
 class Attachment(msgspec.Struct, kw_only=True):
@@ -76,8 +79,49 @@ def write_attachment(path: Path, attachment: Attachment) -> None:
     write_secret(path, msgspec.json.encode(attachment))
 
 
+def remove_attachment(path: Path) -> None:
+    """Delete the file and what lies beside it under its stem."""
+    path.unlink(missing_ok=True)
+    for other in path.parent.glob(f"{path.stem}.*"):
+        other.unlink(missing_ok=True)
+
+
+def write_handover(attachment: Path, handover: Mapping[str, Any]) -> Path:
+    """Leave `handover` beside the attachment; returns where. InvalidInputError when it is no plain data."""
+    try:
+        data = msgspec.json.encode(dict(handover))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            "handover_malformed",
+            f"The handover can't be written as JSON: {error}.",
+            fix="Hand over names, numbers and texts only.",
+        ) from error
+    if len(data) > HANDOVER_BYTES_MAX:
+        raise InvalidInputError(
+            "handover_malformed",
+            f"The handover has {len(data)} bytes; the limit is {HANDOVER_BYTES_MAX}.",
+            fix="Hand over digests and names, not the work itself.",
+        )
+    path = attachment.with_suffix(".handover")
+    write_secret(path, data)
+    return path
+
+
+def read_handover(environment: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """Where the instance before had got to, None where nothing was handed over."""
+    named = (os.environ if environment is None else environment).get(HANDOVER_VARIABLE, "")
+    if not named:
+        return None
+    try:
+        return msgspec.json.decode(read_secret(Path(named), "handover"), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            "handover_malformed", f"{named} is no handover.", fix="Use `dragons run`."
+        ) from error
+
+
 def sweep_attachments(folder: Path, now_ms: int) -> None:
-    """Delete what launchers left behind that were killed: files whose lease is over."""
+    """Delete what launchers left behind that were killed, files whose lease is over, and what belongs to none."""
     for path in folder.glob("*.json") if folder.is_dir() else ():
         try:
             lease = read_attachment(path).granted.lease.body(LEASE, Lease)
@@ -87,6 +131,11 @@ def sweep_attachments(folder: Path, now_ms: int) -> None:
         except DragonsError:
             over = True
         if over:
+            remove_attachment(path)
+    for path in folder.glob("*.*") if folder.is_dir() else ():
+        # What a program left after its launcher had cleaned up.
+        own = path.with_name(f"{path.name.partition('.')[0]}.json")
+        if path.name[0] != "." and not own.exists():
             path.unlink(missing_ok=True)
 
 

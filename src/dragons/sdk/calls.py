@@ -12,7 +12,8 @@ import msgspec
 
 from dragons.core.statement import Envelope
 from dragons.sdk.transport import Call, query_of
-from dragons.wire import authority, base, evidence, identity, liveness
+from dragons.wire import authority, base, dispatches, evidence, fleet, identity, liveness
+from dragons.wire import notifiers as wire_notifiers
 
 _T = TypeVar("_T")
 
@@ -102,6 +103,16 @@ def instance(instance_id: str) -> Call[liveness.InstanceView]:
     return _get(f"/v1/instances/{_part(instance_id)}", liveness.InstanceView)
 
 
+def show_fleet(
+    agent_name: str = "", *, state: str = "", skip: int = 0, limit: int = 100
+) -> Call[fleet.Fleet]:
+    return _get("/v1/fleet", fleet.Fleet, agent=agent_name, state=state, skip=skip, limit=limit)
+
+
+def mtboi(agent_name: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> Call[fleet.MtboiView]:
+    return _get("/v1/mtboi", fleet.MtboiView, agent=agent_name, until=until, page=page, limit=limit)
+
+
 def leases(agent_name: str = "") -> Call[authority.Leases]:
     return _get("/v1/leases", authority.Leases, agent=agent_name)
 
@@ -187,6 +198,47 @@ def beat(heartbeats: list[Envelope]) -> Call[liveness.HeartbeatsAccepted]:
     # Older and equal sequence numbers are ignored, so a repeated beat does nothing.
     request = liveness.Heartbeats(heartbeats=heartbeats)
     return _post("/v1/heartbeats", request, liveness.HeartbeatsAccepted, again=True)
+
+
+def list_dispatches(agent_name: str = "", *, open_only: bool = False) -> Call[dispatches.Dispatches]:
+    return _get("/v1/dispatches", dispatches.Dispatches, agent=agent_name, open=open_only)
+
+
+def dispatch(dispatch_id: str) -> Call[dispatches.DispatchDetail]:
+    return _get(f"/v1/dispatches/{_part(dispatch_id)}", dispatches.DispatchDetail)
+
+
+def report_node(node: str, report: dispatches.NodeReport) -> Call[dispatches.NodeOrders]:
+    # Repeated by whoever sends it, with what has become true meanwhile.
+    return _post(f"/v1/nodes/{_part(node)}/reports", report, dispatches.NodeOrders)
+
+
+def nodes() -> Call[dispatches.Nodes]:
+    return _get("/v1/nodes", dispatches.Nodes)
+
+
+def policies() -> Call[dispatches.Policies]:
+    return _get("/v1/policies", dispatches.Policies)
+
+
+def policy(agent_name: str) -> Call[dispatches.EffectivePolicy]:
+    return _get(f"/v1/policies/{_part(agent_name)}", dispatches.EffectivePolicy)
+
+
+def notifiers() -> Call[wire_notifiers.Notifiers]:
+    return _get("/v1/notifiers", wire_notifiers.Notifiers)
+
+
+def send_test(channel: str) -> Call[wire_notifiers.Queued]:
+    return _post(f"/v1/notifiers/{_part(channel)}/tests", base.Empty(), wire_notifiers.Queued)
+
+
+def messages(incident_id: str = "", *, limit: int = 100) -> Call[wire_notifiers.Messages]:
+    return _get("/v1/messages", wire_notifiers.Messages, incident_id=incident_id, limit=limit)
+
+
+def message(message_id: str) -> Call[wire_notifiers.MessageView]:
+    return _get(f"/v1/messages/{_part(message_id)}", wire_notifiers.MessageView)
 
 
 def events(after: int) -> Call[Nothing]:

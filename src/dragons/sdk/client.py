@@ -26,6 +26,9 @@ from dragons.sdk.transport import (
     Transport,
 )
 from dragons.wire import authority, base, evidence, identity, liveness
+from dragons.wire import dispatches as dispatching
+from dragons.wire import fleet as fleets
+from dragons.wire import notifiers as told
 
 
 class Event(NamedTuple):
@@ -143,8 +146,39 @@ class OperatorClient:
     def instance(self, instance_id: str) -> liveness.InstanceView:
         return self.transport.send(calls.instance(instance_id))
 
+    def fleet(self, agent: str = "", *, state: str = "", skip: int = 0, limit: int = 100) -> fleets.Fleet:
+        return self.transport.send(calls.show_fleet(agent, state=state, skip=skip, limit=limit))
+
+    def mtboi(self, agent: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> fleets.MtboiView:
+        return self.transport.send(calls.mtboi(agent, until=until, page=page, limit=limit))
+
     def intervene(self, statement: Envelope) -> base.Recorded:
         return self.transport.send(calls.record("/v1/interventions", statement))
+
+    def create_dispatch(self, statement: Envelope) -> base.Recorded:
+        return self.transport.send(calls.record("/v1/dispatches", statement))
+
+    def dispatches(self, agent: str = "", *, open_only: bool = False) -> dispatching.Dispatches:
+        return self.transport.send(calls.list_dispatches(agent, open_only=open_only))
+
+    def dispatch(self, dispatch_id: str) -> dispatching.DispatchDetail:
+        return self.transport.send(calls.dispatch(dispatch_id))
+
+    def report_node(self, node: str, report: dispatching.NodeReport) -> dispatching.NodeOrders:
+        """What a node says; its orders. Sent once: the next report says what is true then."""
+        return self.transport.send(calls.report_node(node, report))
+
+    def nodes(self) -> dispatching.Nodes:
+        return self.transport.send(calls.nodes())
+
+    def publish_policy(self, statement: Envelope) -> base.Recorded:
+        return self.transport.send(calls.record("/v1/policies", statement))
+
+    def policies(self) -> dispatching.Policies:
+        return self.transport.send(calls.policies())
+
+    def policy(self, agent: str) -> dispatching.EffectivePolicy:
+        return self.transport.send(calls.policy(agent))
 
     def leases(self, agent: str = "") -> authority.Leases:
         return self.transport.send(calls.leases(agent))
@@ -184,6 +218,18 @@ class OperatorClient:
 
     def fsck(self) -> evidence.Fsck:
         return self.transport.send(calls.fsck())
+
+    def notifiers(self) -> told.Notifiers:
+        return self.transport.send(calls.notifiers())
+
+    def send_test(self, channel: str) -> told.Queued:
+        return self.transport.send(calls.send_test(channel))
+
+    def messages(self, incident_id: str = "", *, limit: int = 100) -> told.Messages:
+        return self.transport.send(calls.messages(incident_id, limit=limit))
+
+    def message(self, message_id: str) -> told.MessageView:
+        return self.transport.send(calls.message(message_id))
 
     @contextmanager
     def export_pack(self, request: evidence.PackRequest) -> Iterator[Iterator[bytes]]:

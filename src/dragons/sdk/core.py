@@ -8,21 +8,26 @@ minute are counted together, the first of them at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from dragons.authority.decide import Allow, Deny
 from dragons.core.capability import scope_of
-from dragons.core.errors import DragonsError, ForbiddenError, InvalidInputError
+from dragons.core.errors import ConflictError, DragonsError, ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import calls
 from dragons.sdk.action import TEXT_LENGTH_MAX, Action, describe
-from dragons.sdk.errors import ActionDenied, SessionStateError
+from dragons.sdk.errors import ActionDenied, ControlPlaneUnreachable, SessionStateError
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
-from dragons.sdk.statements import Cycle, Evidence
+from dragons.sdk.once import Step, StepMemory, denial_of, step_name
+from dragons.sdk.statements import Cycle, Evidence, StepName
 from dragons.sdk.steps import Steps
+from dragons.sdk.waiting import UNTIL_MS_DEFAULT, waiting_of
 from dragons.wire.authority import Authorize, Authorized
 
 DENIALS_TOGETHER_MS = 60_000
@@ -74,6 +79,7 @@ class SessionCore:
         self._belonging = Belonging()
         self._lock = Lock()
         self._repeated: dict[tuple[str, ...], _Repeated] = {}
+        self.steps = StepMemory(instance.place.store)
         self._caught_up_boot_ms = -CATCH_UP_PAUSE_MS
 
     @property
@@ -111,32 +117,95 @@ class SessionCore:
         self.check()
         return Action(capability, resource, arguments or {})
 
+    def prepare_step(
+        self,
+        capability: str,
+        name: StepName,
+        resource: str,
+        arguments: Mapping[str, Any] | None,
+    ) -> Step:
+        """A step that is well formed; nothing is decided yet."""
+        self.check()
+        return Step(capability, resource, arguments or {}, name)
+
+    def prepare_resolution(
+        self,
+        name: StepName,
+        happened: bool,  # noqa: FBT001 - named by everybody who calls it for an agent
+        evidence: Mapping[str, Path | str | bytes],
+        result: Mapping[str, Any] | None,
+    ) -> Step:
+        """What the agent says of a step in doubt; nothing is decided yet."""
+        self.check()
+        return self.steps.resolution(name, happened=happened, evidence=evidence, result=result)
+
+    def receipt_of(self, claim_id: str) -> str:
+        """The receipt of a claim of this instance; raises what kept it from having one."""
+        place = self.instance.place
+        found = place.store.receipt(claim_id)
+        if found is not None:
+            return found.receipt_id
+        for refused in place.store.refused(self.instance.instance_id):
+            if refused.entry.name == claim_id:
+                raise ConflictError(refused.code, f"The control plane refused the claim: {refused.detail}.")
+        raise ControlPlaneUnreachable(place.url, "the claim waits to be sent", maybe_recorded=True)
+
+    def step_name(self, task: str, step: str, task_scope: str) -> StepName:
+        """The name and key of a step in this instance's dispatch, or of its agent."""
+        lease = self.instance.authority.lease
+        return step_name(task, step, task_scope, dispatch_id=lease.dispatch_id, agent=lease.agent)
+
     def begin_steps(self, action: Action) -> Steps[None]:
         """Decide and begin; ActionDenied, on the record, when the action may not happen."""
         self.check()
         authority, decision_id = self.instance.authority, ""
         decided = authority.authorize(action.capability)
+        if isinstance(decided, Deny) and decided.reason is Reason.LEASE_EXPIRED:
+            # The launcher may have renewed it just now; when it is gone, the denial stands.
+            with suppress(DragonsError):
+                self.instance.follow()
+            decided = authority.authorize(action.capability)
         if isinstance(decided, Deny) and decided.reason is Reason.AUTHORITY_STALE:
             decided = yield from self._catch_up(action.capability, decided)
         if not isinstance(decided, Deny) or decided.reason is Reason.ONLINE_CHECK_REQUIRED:
             if self._scope is not None and action.capability not in self._scope:
                 decided = Deny(Reason.SCOPE_EXCEEDED, f"{action.capability} is not in the session's scope")
-            elif isinstance(decided, Deny):
-                decided, decision_id = yield from self._ask(action.capability)
+            elif isinstance(decided, Deny) or isinstance(action, Step):
+                decided, decision_id = yield from self._ask(action)
         if isinstance(decided, Deny):
             self._note_denial(action, decided)
-            raise ActionDenied(decided.reason, decided.detail, action=action.capability)
+            raise denial_of(action, decided)
         action.begin(authority.plane_ms(), self.instance.place.clock.boot_ms(), decision_id)
 
-    def finish(self, action: Action, error: BaseException | None) -> None:
-        """The action is over: commit what came of it, to be sent. In a forked child nothing is over."""
+    def begin_waiting(self, reason: str, until: datetime | None) -> int:
+        """Declare that the agent waits, until an hour from now unless told otherwise."""
+        self.check()
+        if until is not None and until.tzinfo is None:
+            raise InvalidInputError(
+                "waiting_malformed", "The waiting's end has no time zone.", fix="Use datetime.now(UTC) + …"
+            )
+        now_ms = self.instance.authority.plane_ms()
+        until_ms = now_ms + UNTIL_MS_DEFAULT if until is None else int(until.timestamp() * 1000)
+        return self.instance.waits.begin(waiting_of(reason, until_ms, now_ms))
+
+    def end_waiting(self, number: int) -> None:
+        """The waiting is over. In a forked child nothing is over."""
+        if self._belonging.here:
+            self.instance.waits.end(number)
+
+    def finish(self, action: Action, error: BaseException | None) -> str:
+        """The action is over: commit what came of it, to be sent; returns the claim's id.
+
+        In a forked child nothing is over.
+        """
         if not self._belonging.here:
-            return
+            return ""
         outcome, ending = action.ending(error)
         boot_ms = self.instance.place.clock.boot_ms()
         # Both times on one base, also when a renewal corrected the control plane's time in between.
         elapsed_ms = boot_ms - action.started_boot_ms
-        self._commit(
+        step = action if isinstance(action, Step) else None
+        claim_id = self._commit(
             Cycle(
                 capability=action.capability,
                 resource=action.resource,
@@ -148,10 +217,15 @@ class SessionCore:
                 ending=ending,
                 evidence=action.evidence,
                 decision_id=action.decision_id,
+                reason="" if step is None else step.reason,
+                name=None if step is None else step.name,
             )
         )
+        if step is not None:
+            self.steps.ended(step, failed=error is not None)
         with self._lock:
             self.operations[action.capability] = self.operations.get(action.capability, 0) + 1
+        return claim_id
 
     def close(
         self,
@@ -209,15 +283,25 @@ class SessionCore:
             return denied
         return self.instance.authority.authorize(capability)
 
-    def _ask(self, capability: str) -> Steps[tuple[Allow | Deny, str]]:
+    def _ask(self, action: Action) -> Steps[tuple[Allow | Deny, str]]:
+        step = action if isinstance(action, Step) else None
+        question = (
+            Authorize(session_id=self.session_id, action=action.capability)
+            if step is None
+            else self.steps.question(self.session_id, step)
+        )
         try:
-            answer: Authorized = yield calls.authorize(
-                Authorize(session_id=self.session_id, action=capability)
-            )
+            answer: Authorized = yield calls.authorize(question)
         except DragonsError as error:
+            if step is not None and isinstance(error, ConflictError):
+                raise
+            if step is not None:
+                self.steps.unanswered(question)
             known = isinstance(error, ForbiddenError) and error.code in set(Reason)
             reason = Reason(error.code) if known else Reason.AUTHORITY_STALE
             return Deny(reason, f"the control plane did not decide: {error.code}"), ""
+        if step is not None:
+            self.steps.take_answer(step, answer)
         if answer.allowed and answer.decision_id:
             lease = self.instance.authority.lease
             return Allow(lease.lease_id, 0), answer.decision_id
@@ -243,7 +327,7 @@ class SessionCore:
             self._repeated[key] = _Repeated(action, denied, boot_ms)
         self._commit(_denial(action, denied, now_ms, now_ms, 1))
 
-    def _commit(self, cycle: Cycle) -> None:
+    def _commit(self, cycle: Cycle) -> str:
         made = self.instance.stating.claim(self.session_id, self.goal, cycle)
         try:
             self.instance.place.store.commit([made.payload], [made.entry])
@@ -251,6 +335,7 @@ class SessionCore:
             # What can't be recorded may not go on.
             self._open = False
             raise
+        return made.entry.name
 
     def check(self) -> None:
         """SessionStateError unless the session may be used, here and now."""

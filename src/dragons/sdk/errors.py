@@ -117,17 +117,16 @@ class ActionDenied(DragonsError):  # noqa: N818 - a denial is data; the exceptio
         self.action = action
 
 
-class StepCompleted(ActionDenied):  # noqa: N818 - no error: the step is done
+class StepCompleted(ActionDenied):
     """A step that happens once was done earlier. Nothing was carried out now.
 
     `result` is what its action recorded; `result_known` is False where that payload is not on this
     machine. `receipt_id` and `completed_at` are empty while the claim waits here to be sent.
     """
 
-    def __init__(  # noqa: PLR0913 - what is known of the step
+    def __init__(
         self,
         action: str,
-        step_key: str,
         *,
         receipt_id: str = "",
         completed_at: str = "",
@@ -135,20 +134,22 @@ class StepCompleted(ActionDenied):  # noqa: N818 - no error: the step is done
         result_known: bool = False,
     ) -> None:
         super().__init__(Reason.STEP_COMPLETED, receipt_id or "its claim waits to be sent", action=action)
-        self.step_key = step_key
         self.receipt_id = receipt_id
         self.completed_at = completed_at
         self.result = result
         self.result_known = result_known
 
 
-class StepInDoubt(ActionDenied):  # noqa: N818 - a denial, as above
-    """A step that happens once was begun, and nobody knows how it ended; `decision_id` names that beginning."""
+class StepInDoubt(ActionDenied):
+    """A step that happens once was begun, and nobody knows how it ended. `session.resolve_step` says it.
 
-    def __init__(self, action: str, step_key: str, detail: str, *, decision_id: str = "") -> None:
+    `running` is True where this instance itself began it and has not reported its end: another thread or
+    process of it may still be at it.
+    """
+
+    def __init__(self, action: str, detail: str, *, running: bool = False) -> None:
         super().__init__(Reason.STEP_IN_DOUBT, detail, action=action)
-        self.step_key = step_key
-        self.decision_id = decision_id
+        self.running = running
 
 
 class SessionStateError(DragonsError):

@@ -7,7 +7,7 @@ event loops share it. Never lets work begin on a view that it did not verify.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dragons.authority.lease import TTL_SECONDS_DEFAULT
 from dragons.core.clock import Clock, parse_time
@@ -16,7 +16,7 @@ from dragons.core.ids import new_jitter, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Reason
 from dragons.identity.manifest import Manifest
-from dragons.liveness.heartbeat import Progress
+from dragons.liveness.heartbeat import Progress, Waiting
 from dragons.sdk import calls
 from dragons.sdk.authority import Authority, Span, read_now, span_since
 from dragons.sdk.errors import with_fix
@@ -25,6 +25,7 @@ from dragons.sdk.outbox import Drained, drain_steps
 from dragons.sdk.statements import Child, Ending, Stating
 from dragons.sdk.steps import Steps
 from dragons.sdk.transport import Possession
+from dragons.sdk.waiting import Waits
 from dragons.wire.authority import Delegate, Granted
 
 RECEIPTS = "receipts"
@@ -63,6 +64,12 @@ class Instance:
         self.renewing = keeps
         # How the program ended that this instance was, where somebody watched it to its end.
         self.ending: Ending | None = None
+        self.waits = Waits()
+        self.declared: Callable[[int], Waiting | None] = self._own_waiting
+        # Takes over what the launcher renewed, where there is a launcher.
+        self.follow: Callable[[], None] = lambda: None
+        # Where the instance before this one had got to, as its launcher handed it on.
+        self.handover: dict[str, Any] | None = None
         self._beats = 0
         self._owner = new_owner()
         self._jitter = new_jitter()
@@ -124,7 +131,7 @@ class Instance:
         """Send one heartbeat and learn what the control plane makes of it."""
         self._beats += 1
         at_ms = self.authority.plane_ms()
-        beat = self.stating.heartbeat(self._beats, at_ms, self.observe())
+        beat = self.stating.heartbeat(self._beats, at_ms, self.observe(), self.declared(at_ms))
         answer = yield calls.beat([beat])
         if answer.accepted:
             self.last_beat_boot_ms = self.place.clock.boot_ms()
@@ -164,23 +171,32 @@ class Instance:
         self, manifest: Manifest, scope: Sequence[str], ttl_seconds: int = TTL_SECONDS_DEFAULT
     ) -> Steps[Instance]:
         """A child instance with a key of its own, under a part of this lease."""
-        at_ms = self.authority.plane_ms()
         signer = LocalSigner.generate(KeyRole.INSTANCE)
-        child = Child(manifest.agent, uuid7_hex(at_ms), signer.public_key)
-        delegation = self.stating.delegation(child, list(scope), at_ms, ttl_seconds)
+        child = Child(manifest.agent, uuid7_hex(self.authority.plane_ms()), signer.public_key)
         sent = read_now(self.place.clock)
-        try:
-            granted = yield calls.delegate(Delegate(delegation=delegation, manifest=manifest))
-        except ForbiddenError as error:
-            raise with_fix(error) from error
+        granted = yield from self.grant_steps(child, manifest, scope, ttl_seconds)
         made = Instance(child.instance_id, signer, self.place, keeps=True)
         made.accept(granted, span_since(sent, self.place.clock))
         return made
+
+    def grant_steps(
+        self, child: Child, manifest: Manifest, scope: Sequence[str], ttl_seconds: int = TTL_SECONDS_DEFAULT
+    ) -> Steps[Granted]:
+        """A part of this lease for a child that made its key elsewhere; only the public half is known here."""
+        delegation = self.stating.delegation(child, list(scope), self.authority.plane_ms(), ttl_seconds)
+        try:
+            granted: Granted = yield calls.delegate(Delegate(delegation=delegation, manifest=manifest))
+        except ForbiddenError as error:
+            raise with_fix(error) from error
+        return granted
 
     def _learn(self, state: str, epoch: int) -> None:
         self.authority.take_state(state, epoch)
         if state and [state] != self.states[-1:]:
             self.states.append(state)
+
+    def _own_waiting(self, at_ms: int) -> Waiting | None:
+        return self.waits.now(at_ms)
 
     def observe_receipts(self) -> Progress | None:
         """Progress by the receipts of work on the record that this instance had not done lately."""

@@ -19,13 +19,14 @@ from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Reason
 from dragons.identity.manifest import Manifest
 from dragons.identity.measure import DESCRIPTION_FILE, measure_directory
-from dragons.sdk.attachment import Follower, attachment_path, read_attachment
+from dragons.sdk.attachment import Follower, attachment_path, read_attachment, read_handover
 from dragons.sdk.authority import read_now, span_since
 from dragons.sdk.client import OperatorClient
 from dragons.sdk.errors import with_fix
 from dragons.sdk.home import Home, find_home
 from dragons.sdk.instance import Instance, Place
 from dragons.sdk.localstore import LocalStore
+from dragons.sdk.waiting import Waits, announcer
 from dragons.wire.authority import Launch
 
 
@@ -61,10 +62,12 @@ def launch(
     ttl_seconds: int = TTL_SECONDS_DEFAULT,
     dispatch_id: str = "",
     epoch: int = 0,
+    node: str = "",
 ) -> Instance:
     """A new instance under its first lease. Raises what the control plane answered.
 
-    `epoch` is what an order of the control plane named; 0 takes the dispatch's next one.
+    `epoch` is what an order of the control plane named; 0 takes the dispatch's next one. `node` is the
+    caller's name where it is a node.
     """
     signer = LocalSigner.generate(KeyRole.INSTANCE)
     request = Launch(
@@ -76,6 +79,7 @@ def launch(
         ttl_seconds=ttl_seconds,
         dispatch_id=dispatch_id,
         epoch=epoch,
+        node=node,
     )
     sent = read_now(place.clock)
     granted = client.launch(request, signer)
@@ -122,10 +126,13 @@ def attach_again(instance: Instance, follower: Follower) -> None:
 
 def _attach(path: Path, clock: Clock) -> Origin:
     follower = Follower(path)
-    attachment = read_attachment(path)
+    attachment, handover = read_attachment(path), read_handover()
     place = Place(attachment.url, LocalStore(Path(attachment.store)), clock)
     instance = Instance(attachment.instance_id, attachment.signer, place, keeps=False)
     instance.accept(attachment.granted, attachment.span)
+    instance.waits = Waits(announcer(path))
+    instance.handover = handover
+    instance.follow = lambda: attach_again(instance, follower)
     return Origin(instance, attachment.session_id, attachment.goal, follower)
 
 

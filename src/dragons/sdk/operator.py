@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,10 +17,11 @@ from dragons.authority.dock import DOCK, Budget, Dock, check_dock
 from dragons.authority.revocation import REVOCATION, Revocation, Target
 from dragons.core.capability import scope_of
 from dragons.core.clock import format_time
-from dragons.core.errors import NotFoundError
+from dragons.core.errors import InvalidInputError, NotFoundError
+from dragons.core.ids import DISPATCH as DISPATCH_ID
 from dragons.core.ids import DOCK as DOCK_ID
 from dragons.core.ids import REVOCATION as REVOCATION_ID
-from dragons.core.ids import check_agent_name, check_instance_id, new_id
+from dragons.core.ids import check_agent_name, check_id, check_instance_id, new_id
 from dragons.core.keys import KeyRole, PublicKey, Signer
 from dragons.core.statement import sign
 from dragons.evidence.receipt import ERASURE, INTERVENTION, Erasure, Intervention
@@ -36,6 +37,8 @@ from dragons.identity.records import (
     Registration,
     version_name,
 )
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
+from dragons.liveness.policy import POLICY, Policy, check_policy
 from dragons.sdk.client import OperatorClient
 from dragons.wire.base import Recorded
 from dragons.wire.identity import Registered
@@ -161,6 +164,39 @@ class Operator:
             at=self._now(),
         )
         return self.client.intervene(sign(INTERVENTION, body, self.signer))
+
+    def create_dispatch(self, body: Dispatch) -> Recorded:
+        """Order work that goes on until it is done; the first instance is started by its dispatcher."""
+        return self.client.create_dispatch(sign(DISPATCH_ORDER, body, self.signer))
+
+    def cancel_dispatch(self, dispatch_id: str, *, reason: str) -> Recorded:
+        """End a dispatch and whatever works on it, for good; MTBOI counts it."""
+        body = Intervention(
+            tenant_id=self.client.tenant_id,
+            dispatch_id=check_id(DISPATCH_ID, dispatch_id),
+            action=STOP,
+            reason=reason,
+            at=self._now(),
+        )
+        return self.client.intervene(sign(INTERVENTION, body, self.signer))
+
+    def publish_policy(self, agent: str, values: Mapping[str, Any]) -> Recorded:
+        """Publish the next liveness policy of `agent` (`*` is every agent) with these thresholds, by field."""
+        known = self.client.policy(agent)
+        given = {
+            "tenant_id": self.client.tenant_id,
+            "agent": agent,
+            "version": known.next_version,
+            "published_at": self._now(),
+            **values,
+        }
+        try:
+            body = check_policy(msgspec.convert(given, Policy))
+        except msgspec.ValidationError as error:
+            raise InvalidInputError(
+                "policy_invalid", f"The policy is malformed: {error}.", fix="Correct the value."
+            ) from error
+        return self.client.publish_policy(sign(POLICY, body, self.signer))
 
     def erase(self, receipts: Sequence[str], *, reason: str) -> Recorded:
         """Record that payload and salt of `receipts` are destroyed; `dragons.sdk.localstore` does it."""

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Thread
 from typing import Any, ParamSpec, TypeVar
@@ -22,15 +23,19 @@ from dragons.identity.manifest import Manifest
 from dragons.identity.measure import measure_directory
 from dragons.sdk.action import Action, call_arguments, check_governed, return_value
 from dragons.sdk.core import SessionCore
+from dragons.sdk.errors import StepCompleted
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, Wanted, attach_again, find_origin
 from dragons.sdk.localstore import LocalStore
+from dragons.sdk.once import DISPATCH, Step, earlier, returned
 from dragons.sdk.outbox import Drained, drain_outbox
+from dragons.sdk.statements import Child
 from dragons.sdk.steps import Steps, run
 from dragons.sdk.transport import Retries, Timeouts, Transport
-from dragons.sdk.upkeep import VIEW_MS, Chore, upkeep_of
+from dragons.sdk.upkeep import BEAT, VIEW_MS, Chore, upkeep_of
 from dragons.sdk.worker import Worker
+from dragons.wire.authority import Granted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,19 +115,106 @@ class Session:
     ) -> Iterator[Action]:
         """Do something governed; ActionDenied, before the body runs, when it may not happen."""
         act = self._core.prepare(capability, resource, arguments)
-        try:
-            self._runtime.run(self._core.begin_steps(act))
-        finally:
-            self._runtime.worker.send_soon()
-        try:
+        self._begin(act)
+        with self._ending(act):
             yield act
-        except BaseException as error:
-            self._core.finish(act, error)
-            raise
-        else:
-            self._core.finish(act, None)
+
+    @contextmanager
+    def once(
+        self,
+        capability: str,
+        /,
+        *,
+        task: str,
+        step: str,
+        resource: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> Iterator[Step]:
+        """Do something governed that happens once for its task: in all instances of this dispatch.
+
+        Before the body runs, StepCompleted when the step was done earlier, and StepInDoubt when nobody knows
+        how it ended. `task_scope="agent"`: once in all dispatches of the agent. An exception that leaves the
+        body leaves the step in doubt.
+        """
+        name = self._core.step_name(task, step, task_scope)
+        act = self._core.prepare_step(capability, name, resource, arguments)
+        self._begin(act)
+        with self._ending(act):
+            yield act
+
+    def call_once(
+        self,
+        capability: str,
+        function: Callable[[], object],
+        /,
+        *,
+        task: str,
+        step: str,
+        resource: str = "",
+        arguments: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> Any:  # noqa: ANN401 - what the agent's function returned
+        """`function()` as a step that happens once: what it returned, or what it returned when it was done.
+
+        What comes back is what is on the record: a mapping, text, whole number, boolean or list, else None.
+        StepCompleted where what was recorded is not on this machine; StepInDoubt as for `once`.
+        """
+        check_governed(function, awaited=False)
+        name = self._core.step_name(task, step, task_scope)
+        act = self._core.prepare_step(capability, name, resource, arguments)
+        try:
+            self._begin(act)
+        except StepCompleted as done:
+            return earlier(done)
+        with self._ending(act):
+            result = return_value(function())
+            if result is not None:
+                act.set_result(result)
+        return returned(act.result)
+
+    def resolve_step(
+        self,
+        task: str,
+        step: str,
+        /,
+        *,
+        happened: bool,
+        evidence: Mapping[str, Path | str | bytes] | None = None,
+        result: Mapping[str, Any] | None = None,
+        task_scope: str = DISPATCH,
+    ) -> str:
+        """Say how a step in doubt ended, on the record; returns the receipt's id.
+
+        Where it `happened` it is completed, and `result` is what came of it; else it may begin again.
+        ConflictError when it is no longer in doubt, ControlPlaneUnreachable when no receipt came in time.
+        """
+        act = self._core.prepare_resolution(
+            self._core.step_name(task, step, task_scope), happened, evidence or {}, result
+        )
+        self._begin(act)
+        claim_id = self._core.finish(act, None)
+        self.flush()
+        return self._core.receipt_of(claim_id)
+
+    @property
+    def handover(self) -> dict[str, Any] | None:
+        """Where the instance before this one had got to, None where nothing was handed over."""
+        return self.instance.handover
+
+    @contextmanager
+    def waiting(self, reason: str, /, *, until: datetime | None = None) -> Iterator[None]:
+        """Say that the agent waits for an approval, input or schedule: meanwhile it owes no progress.
+
+        It counts until the block ends or `until` (with a time zone; an hour from now when absent) has come.
+        """
+        number = self._core.begin_waiting(reason, until)
+        self._runtime.worker.hasten(BEAT)
+        try:
+            yield
         finally:
-            self._runtime.worker.send_soon()
+            self._core.end_waiting(number)
+            self._runtime.worker.hasten(BEAT)
 
     def governed(
         self, capability: str, /, *, resource: str = ""
@@ -164,6 +256,37 @@ class Session:
         core = SessionCore(child, goal or self.goal, scope=scope, parent_session_id=self.session_id)
         with working(core) as session:
             yield session
+
+    def _begin(self, act: Action) -> None:
+        try:
+            self._runtime.run(self._core.begin_steps(act))
+        finally:
+            self._runtime.worker.send_soon()
+
+    @contextmanager
+    def _ending(self, act: Action) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._core.finish(act, error)
+            raise
+        else:
+            self._core.finish(act, None)
+        finally:
+            self._runtime.worker.send_soon()
+
+    def grant(
+        self,
+        child: Child,
+        manifest: Manifest,
+        /,
+        *,
+        scope: Sequence[str],
+        ttl_seconds: int = TTL_SECONDS_DEFAULT,
+    ) -> Granted:
+        """A part of this lease for a child in another process, which made its key there and accepts this."""
+        self._core.check()
+        return self._runtime.run(self.instance.grant_steps(child, manifest, scope, ttl_seconds))
 
     def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Wait until everything is acknowledged; False when it is not within the time."""

@@ -21,11 +21,19 @@ from dragons.core.statement import Envelope, sign
 from dragons.core.vocabulary import Outcome
 from dragons.evidence.payload import Payload, commit
 from dragons.evidence.receipt import CLAIM, CLOSING, SESSION, Claim, Closing, Session
-from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress
+from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress, Waiting
 from dragons.sdk.likeness import likeness_of
 from dragons.sdk.localstore import Entry, closing_name
 
 DETAIL_LENGTH_MAX = 500
+
+
+class StepName(NamedTuple):
+    """What happens once: a step of a task. `key` is what the control plane gets to know of it."""
+
+    task: str
+    step: str
+    key: str
 
 
 class Evidence(NamedTuple):
@@ -52,9 +60,7 @@ class Cycle:
     reason: str = ""
     count: int = 1
     decision_id: str = ""
-    task: str = ""
-    step: str = ""
-    step_key: str = ""
+    name: StepName | None = None
 
 
 class Made(NamedTuple):
@@ -116,8 +122,8 @@ class Stating:
         """What was done, or what was denied."""
         lease = self.lease
         action = {"capability": cycle.capability, "resource": cycle.resource, "arguments": cycle.arguments}
-        if cycle.step_key:
-            action |= {"task": cycle.task, "step": cycle.step}
+        if cycle.name is not None:
+            action |= {"task": cycle.name.task, "step": cycle.name.step}
         status = {"status": cycle.outcome.value, **cycle.ending}
         payload = commit(
             {
@@ -144,7 +150,7 @@ class Stating:
             reason=cycle.reason or msgspec.UNSET,
             count=cycle.count if cycle.count > 1 else msgspec.UNSET,
             decision_id=cycle.decision_id or msgspec.UNSET,
-            step_key=cycle.step_key or msgspec.UNSET,
+            step_key=msgspec.UNSET if cycle.name is None else cycle.name.key,
             likeness=msgspec.UNSET
             if cycle.outcome is Outcome.DENIED
             else likeness_of(self.signer, {"action": action, "outcome": status}),
@@ -200,8 +206,10 @@ class Stating:
         )
         return sign(DELEGATION, body, self.signer)
 
-    def heartbeat(self, sequence: int, at_ms: int, progress: Progress | None) -> Envelope:
-        """A sign of life, with progress where there is some."""
+    def heartbeat(
+        self, sequence: int, at_ms: int, progress: Progress | None, waiting: Waiting | None = None
+    ) -> Envelope:
+        """A sign of life, with progress where there is some, and with the waiting that is declared."""
         lease = self.lease
         body = Heartbeat(
             tenant_id=lease.tenant_id,
@@ -211,6 +219,7 @@ class Stating:
             sequence=sequence,
             sent_at=format_time(at_ms),
             progress=msgspec.UNSET if progress is None else progress,
+            waiting=msgspec.UNSET if waiting is None else waiting,
         )
         return sign(HEARTBEAT, body, self.signer)
 

@@ -38,9 +38,13 @@ class Worker:
 
     def send_soon(self) -> None:
         """Something was put in the local store."""
+        self.hasten(SEND)
+
+    def hasten(self, name: str) -> None:
+        """Do a chore next."""
         # In a forked child there is no thread, and its lock may be held for ever.
         if self._belonging.here:
-            self._upkeep.hasten(SEND)
+            self._upkeep.hasten(name)
             self._wake.set()
 
     def stop(self) -> None:

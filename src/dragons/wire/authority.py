@@ -45,7 +45,8 @@ class Launch(Request):
     """A measured agent asks for a lease. The request is signed by the new instance's key.
 
     `scope` empty means all that the dock and the manifest allow. `dispatch_id` continues an earlier
-    dispatch with the next epoch; `epoch` other than 0 is the one that an order named.
+    dispatch with the next epoch; `epoch` other than 0 is the one that an order named. `node` is the
+    launcher's name where it is a node.
     """
 
     instance_id: str
@@ -56,6 +57,7 @@ class Launch(Request):
     ttl_seconds: Annotated[int, msgspec.Meta(ge=1)] = 900
     dispatch_id: str = ""
     epoch: Annotated[int, msgspec.Meta(ge=0)] = 0
+    node: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$(?!\n)")] = ""
 
 
 class Delegate(Request):
@@ -130,7 +132,8 @@ class Authorize(Request):
 class StepView(Response):
     """A step that was begun earlier, under `decision_id`.
 
-    With `receipt_id` it is completed, and `payload_hash` commits to what came of it; else it is in doubt.
+    With `receipt_id` it is completed, and `payload_hash` commits to what came of it; else it is in doubt,
+    and `running` says that the caller itself began it and has not reported it.
     """
 
     instance_id: str
@@ -140,6 +143,7 @@ class StepView(Response):
     completed_at: str = ""
     receipt_id: str = ""
     payload_hash: str = ""
+    running: bool = False
 
 
 class Authorized(Response):

@@ -133,7 +133,6 @@ _REFUSALS = {
     "version_conflict": "Ask for the next numbers, GET /v1/agents/{agent}/next, and sign the statement again.",
     "epoch_conflict": "Somebody else continued the dispatch; launch again to continue it from there.",
     "transition_illegal": _AGENTS,
-    "step_running": "Wait until it is reported. If what began it is gone, say how it ended: resolve it.",
     "step_not_in_doubt": "Ask for the step again: the answer says how it stands.",
     "heartbeat_old": "Number heartbeats upwards and send each once.",
     # The store and the machine.

@@ -29,6 +29,7 @@ def main() -> int:
         told: list[str] = []
         launcher = Launcher(home, client, clock, told.append, operator, config.root_fingerprint)
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in given["options"].items()}
+        options["watch"] = tuple(Path(one) for one in options.get("watch", ()))
         if "agent_dir" in options:
             options["agent_dir"] = Path(options["agent_dir"])
         try:
@@ -43,6 +44,7 @@ def main() -> int:
             for name in (
                 "agent", "version", "replay", "session_id", "receipt_id", "chain_root", "actions", "denied",
                 "states", "heartbeat_age_ms", "waiting", "lease_id", "instance_id", "exit_code", "sessions",
+                "progress",
             )
         }  # fmt: skip
         ended = {

@@ -73,6 +73,7 @@ def test_the_readme_s_first_run(plane: ControlPlane, start: Start, tmp_path: Pat
     assert receipt["agent"] == "mine@v1"
     assert receipt["organism_state"].startswith("running")
     assert receipt["last_heartbeat"].endswith("ago")
+    assert receipt["progress"] == "output"
     written = json.loads((tmp_path / "receipt.json").read_bytes())
     for name in ("receipt", "session"):
         written[name] = written.pop(f"{name}_id")

@@ -66,8 +66,9 @@ def test_what_is_not_in_the_table_is_for_nobody() -> None:
         assert caught.value.code == "route_undeclared"
 
 
-def test_only_reports_may_come_after_the_token_has_expired() -> None:
+def test_only_reports_and_a_late_renewal_may_come_after_the_token_has_expired() -> None:
     assert {name: roles_of(name) for name in LAPSED} == {
+        "leases.renew": {Role.INSTANCE},
         "receipts.append": {Role.INSTANCE},
         "sessions.close": {Role.INSTANCE},
     }

@@ -58,6 +58,30 @@ def test_a_renewed_lease_holds_longer(mandate: Mandate) -> None:
     assert judged(mandate, {"issued_at": began}, started_at=began) is None
 
 
+def test_a_lease_holds_not_in_its_gaps(mandate: Mandate) -> None:
+    lease = mandate.leases[STORY.agent.lease.lease_id]
+    end, renewed = lease.expires_at, "2027-01-15T08:20:00.000Z"
+    longer = replace(lease.body, serial=1, issued_at=renewed, expires_at="2027-01-15T08:35:00.000Z")
+    lease.renew(longer, "0" * 64)
+    after = {"issued_at": "2027-01-15T08:21:00.000Z"}
+    assert judged(mandate, after, started_at="2027-01-15T08:10:00.000Z") is None
+    assert judged(mandate, after, started_at=end) == "lease_expired"
+    assert judged(mandate, after, started_at="2027-01-15T08:19:59.999Z") == "lease_expired"
+    assert judged(mandate, after, started_at=renewed) is None
+
+
+def test_a_step_is_completed_once(mandate: Mandate) -> None:
+    step = {"step_key": "5" * 64}
+    assert judged(mandate, outcome=Outcome.FAILED, **step) is None
+    assert judged(mandate, action="fire:staff", **step) == "capability_not_leased"
+    assert judged(mandate, **step) is None
+    header, _ = statement(Kind.WORK, Claim)
+    assert judged(mandate, **step) == "step_completed"
+    assert judged(mandate, corrects="rcp_" + "0" * 32, **step) == "step_completed"
+    assert judged(mandate, {"receipt_id": "rcp_" + "1" * 32}, corrects=header.receipt_id, **step) is None
+    assert mandate.steps == {"5" * 64: "rcp_" + "1" * 32}
+
+
 @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.FAILED])
 def test_work_that_was_tried_needs_authority(mandate: Mandate, outcome: Outcome) -> None:
     assert judged(mandate, outcome=outcome, action="fire:staff") == "capability_not_leased"

@@ -34,6 +34,17 @@ def test_a_renewal_keeps_the_beginning() -> None:
     assert lease.digest == "e" * 64
 
 
+def test_a_late_renewal_leaves_a_gap() -> None:
+    """Until the renewal was issued, whatever its `not_before` says."""
+    body = make_lease()
+    lease = held(body, "d" * 64, ())
+    lease.renew(replace(body, serial=1, expires_at="2027-01-15T09:00:00.000Z"), "e" * 64)
+    assert lease.gaps == []
+    times = {"issued_at": "2027-01-15T09:01:00.000Z", "not_before": "2027-01-15T09:00:50.000Z"}
+    lease.renew(replace(body, serial=2, expires_at="2027-01-15T09:16:00.000Z", **times), "f" * 64)
+    assert lease.gaps == [("2027-01-15T09:00:00.000Z", "2027-01-15T09:01:00.000Z")]
+
+
 @pytest.mark.parametrize(
     "changes", [{"serial": 1}, {"scope": []}, {"expires_at": "2027-01-15T09:00:00.000Z"}]
 )

@@ -6,9 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from dragons.audit.mandate import Mandate
-from dragons.authority.revocation import Revocation, Target
+from dragons.authority.revocation import Revocation, Target, Withdrawal
 from dragons.core.vocabulary import OrganismState, Reason
-from dragons.evidence.receipt import Transition
 from tests.support import story
 from tests.support.story import Story
 from tests.support.work import about_agent
@@ -78,24 +77,31 @@ def test_the_first_revocation_counts(told: Story, mandate: Mandate) -> None:
     assert mandate.over(lease, told.book.headers[10]) is Reason.REVOKED_LEASE
 
 
-def test_a_state_that_permits_nothing_is_remembered_until_it_ends(told: Story, mandate: Mandate) -> None:
-    def change(before: OrganismState, after: OrganismState) -> None:
-        body = Transition(
-            tenant_id=told.book.tenant_id,
-            instance_id=told.agent.instance_id,
-            before=before,
-            after=after,
-            reason="x",
-            at=AT,
-        )
-        assert mandate.admit_transition(body, AT) is None
+def test_what_is_known_of_a_halt_counts_whatever_the_header_says(told: Story, mandate: Mandate) -> None:
+    lease = mandate.leases[told.agent.lease.lease_id]
+    mandate.organisms.halted[told.agent.instance_id] = (Reason.ORGANISM_AUTOHEALING, AT)
+    assert mandate.over(lease, told.book.headers[10]) is Reason.ORGANISM_AUTOHEALING
+    assert mandate.over(lease, replace(told.book.headers[10], instance_id="0" * 32)) is None
 
-    change(OrganismState.RUNNING, OrganismState.DEGRADED)
-    assert mandate.halted == {}
-    change(OrganismState.DEGRADED, OrganismState.QUARANTINED)
-    assert mandate.halted == {told.agent.instance_id: (Reason.ORGANISM_QUARANTINED, AT)}
-    change(OrganismState.QUARANTINED, OrganismState.RUNNING)
-    assert mandate.halted == {}
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_withdrawal_is_of_a_lease_that_the_pack_shows(
+    told: Story, mandate: Mandate, *, whole: bool
+) -> None:
+    mandate.whole = whole
+    body = Withdrawal(
+        tenant_id=told.book.tenant_id, lease_id="lse_" + "0" * 32, instance_id=told.agent.instance_id, reason="x",
+        withdrawn_at=AT,
+    )  # fmt: skip
+    unknown = mandate.admit_withdrawal(body, AT)
+    assert unknown == (f"lease_missing: {body.lease_id}" if whole else None)
+    known = replace(body, lease_id=told.agent.lease.lease_id)
+    assert str(mandate.admit_withdrawal(replace(known, instance_id="0" * 32), AT)).startswith(
+        "instance_mismatch"
+    )
+    assert not mandate.is_revoked(Target.LEASE, known.lease_id)
+    assert mandate.admit_withdrawal(known, AT) is None
+    assert mandate.is_revoked(Target.LEASE, known.lease_id)
 
 
 def test_a_mismatch_names_what_differs(told: Story, mandate: Mandate) -> None:

@@ -191,4 +191,4 @@ def test_what_is_shown_is_counted() -> None:
     pack = packs.export(BOOK, SESSION).pack()
     positions = [h.session_position for h in BOOK.headers if h.session_id == STORY.session.session_id]
     assert (pack.selected, pack.first_position, pack.last_position) == (len(positions), 0, positions[-1])
-    assert pack.revocations == 3
+    assert pack.revocations == 5

@@ -11,12 +11,13 @@ from dragons.core.ids import LEASE, new_id, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import sign
 from dragons.core.vocabulary import Kind, OrganismState, Role
-from dragons.liveness.heartbeat import Progress
+from dragons.liveness.heartbeat import Progress, Waiting
 from tests.support.plane import Plane, Tenancy, assert_sound
 
 
-def progress(sequence: int) -> Progress:
-    return Progress(sequence=sequence, digest=sha256_hex(b"x"), source="receipts")
+def progress(sequence: int, seen: str = "", source: str = "output") -> Progress:
+    """Progress of an observed source; by default what was seen is new with every sequence."""
+    return Progress(sequence=sequence, digest=sha256_hex((seen or f"{sequence}").encode()), source=source)
 
 
 def test_a_heartbeat_is_a_pulse_and_no_receipt(plane: Plane, acme: Tenancy) -> None:
@@ -37,11 +38,52 @@ def test_progress_counts_when_its_sequence_increases(plane: Plane, acme: Tenancy
     first_ms = plane.clock.now_ms()
     acme.beat(agent, 1, progress=progress(5))
     plane.clock.advance(1_000)
-    acme.beat(agent, 2, progress=progress(5))
+    acme.beat(agent, 2, progress=progress(5, "other"))
     row = acme.instance(agent)
-    assert (row.progress_sequence, row.progress_ms, row.progress_source) == (5, first_ms, "receipts")
+    assert (row.progress_sequence, row.progress_ms, row.progress_source) == (5, first_ms, "output")
     acme.beat(agent, 3, progress=progress(6))
     assert acme.instance(agent).progress_ms == plane.clock.now_ms()
+
+
+@pytest.mark.parametrize(("source", "counts"), [("files", True), ("receipts", False), ("claim", False)])
+def test_only_what_was_observed_counts(acme: Tenancy, source: str, *, counts: bool) -> None:
+    agent = acme.started(acme.ready())
+    acme.beat(agent, 1, progress=progress(1, source=source))
+    row = acme.instance(agent)
+    assert (row.progress_ms is not None, row.progress_sequence) == (counts, 1)
+
+
+def test_only_the_policys_sources_count(plane: Plane, acme: Tenancy) -> None:
+    agent = acme.started(acme.ready())
+    acme.publish_policy(progress_sources=["files"])
+    acme.beat(agent, 1, progress=progress(1))
+    assert acme.instance(agent).progress_ms is None
+    acme.beat(agent, 2, progress=progress(2, source="files"))
+    assert acme.instance(agent).progress_ms == plane.clock.now_ms()
+
+
+def test_busy_nothing_is_no_progress(plane: Plane, acme: Tenancy) -> None:
+    agent = acme.started(acme.ready())
+    for sequence, (seen, source) in enumerate([("a", "output"), ("b", "files")] * 5, 1):
+        acme.beat(agent, sequence, progress=progress(sequence, seen, source))
+        plane.clock.advance(1_000)
+    row = acme.instance(agent)
+    assert (row.progress_sequence, row.progress_ms) == (10, plane.clock.now_ms() - 9_000)
+
+
+def test_a_declared_waiting_is_no_stall(plane: Plane, acme: Tenancy) -> None:
+    agent = acme.started(acme.ready(), ttl_seconds=3_600)
+    acme.beat(agent, 1, waiting=Waiting(reason="approval", until=format_time(acme.now_ms + 40 * 60_000)))
+    row = acme.instance(agent)
+    assert (row.waiting_for, row.owed_ms) == ("approval", acme.now_ms + 40 * 60_000)
+    plane.clock.advance(29 * 60_000)
+    acme.beat(agent, 2, waiting=Waiting(reason="approval", until=format_time(acme.now_ms + 11 * 60_000)))
+    plane.clock.advance(10 * 60_000)
+    acme.sweep()
+    assert acme.instance(agent).state is OrganismState.RUNNING
+    acme.beat(agent, 3)
+    row = acme.instance(agent)
+    assert (row.waiting_for, row.owed_ms) == ("", acme.now_ms)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +161,16 @@ def test_after_its_end_an_instance_does_not_live_again(plane: Plane, acme: Tenan
     assert acme.instance(agent).pulse_ms is None
 
 
-def test_a_heartbeat_brings_a_degraded_instance_back_on_the_record(plane: Plane, acme: Tenancy) -> None:
+def test_a_heartbeat_with_progress_brings_a_degraded_instance_back_on_the_record(
+    plane: Plane, acme: Tenancy
+) -> None:
     agent = acme.started(acme.ready(), ttl_seconds=3600)
     plane.clock.advance(30 * 60_000)
     acme.sweep()
     assert acme.instance(agent).state is OrganismState.DEGRADED
     acme.beat(agent, 1)
+    assert acme.instance(agent).state is OrganismState.DEGRADED
+    acme.beat(agent, 2, progress=progress(1))
     assert acme.instance(agent).state is OrganismState.RUNNING
     assert [one.organism_state for one in acme.receipts(Kind.STATE_CHANGED)] == ["degraded", "running"]
     acme.sweep()

@@ -15,11 +15,13 @@ from dragons.core.ids import LEASE as LEASE_PREFIX
 from dragons.core.ids import new_id, uuid7_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Kind, OrganismState, Reason
+from dragons.liveness.policy import LivenessPolicy
 from tests.support.expect import fails, is_refused
 from tests.support.plane import Agent, Plane, Tenancy, assert_sound, make_manifest
 
 T0 = 1_800_000_000_000
 LEASE_MS = 900_000
+GRACE_MS = LivenessPolicy().lease_grace_ms
 S = OrganismState
 
 
@@ -63,10 +65,14 @@ def test_a_renewal_is_the_same_lease_for_longer(plane: Plane, acme: Tenancy, age
     assert_sound(plane, acme)
 
 
-def test_a_lease_is_renewed_up_to_its_last_millisecond(plane: Plane, acme: Tenancy, agent: Agent) -> None:
+def test_a_lease_is_renewed_up_to_the_last_millisecond_of_its_grace(
+    plane: Plane, acme: Tenancy, agent: Agent
+) -> None:
     plane.clock.advance(LEASE_MS - 1)
     assert renewed(acme, agent).lease.expires_ms == T0 + 2 * LEASE_MS - 1
-    plane.clock.advance(LEASE_MS)
+    plane.clock.advance(LEASE_MS + GRACE_MS - 1)
+    assert renewed(acme, agent).lease.expires_ms == acme.now_ms + LEASE_MS
+    plane.clock.advance(LEASE_MS + GRACE_MS)
     assert is_refused(acme.renew(agent), Reason.LEASE_EXPIRED, agent.lease.lease_id)
     assert acme.denials()[0].action == "renew"
     acme.sweep()
@@ -111,7 +117,7 @@ def test_no_renewal_outlives_the_dock(plane: Plane, acme: Tenancy) -> None:
     plane.clock.advance(end_ms - 1 - acme.now_ms)
     assert renewed(acme, agent).lease.expires_ms == end_ms
     plane.clock.advance(1)
-    assert is_refused(acme.renew(agent), Reason.LEASE_EXPIRED)
+    assert is_refused(acme.renew(agent), Reason.DOCK_EXPIRED)
     acme.sweep()
     assert_sound(plane, acme)
 
@@ -128,8 +134,8 @@ def test_a_stranger_renews_nothing(acme: Tenancy, globex: Tenancy, agent: Agent)
 # --- release --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [S.RUNNING, S.DEGRADED, S.AUTOHEALING, S.QUARANTINED])
-def test_a_lease_is_given_back_from_every_state(acme: Tenancy, agent: Agent, before: S) -> None:
+@pytest.mark.parametrize("before", [S.RUNNING, S.DEGRADED])
+def test_a_lease_is_given_back_by_whoever_lives(acme: Tenancy, agent: Agent, before: S) -> None:
     row = replace(acme.instance(agent), state=before)
     acme.plane.write(lambda tx: tx.put_instance(row))
     appended = acme.release(agent)
@@ -148,8 +154,39 @@ def test_a_released_lease_verifies(plane: Plane, acme: Tenancy, agent: Agent) ->
     acme.work(agent)
     acme.close(agent)
     acme.release(agent)
-    assert acme.sweep().transitions == 0
+    assert acme.sweep().timers == 0
     assert_sound(plane, acme)
+
+
+@pytest.mark.parametrize("held", [S.AUTOHEALING, S.QUARANTINED])
+def test_giving_back_ends_no_healing_and_no_quarantine(acme: Tenancy, agent: Agent, held: S) -> None:
+    row = replace(acme.instance(agent), state=held, fenced=1)
+    acme.plane.write(lambda tx: tx.put_instance(row))
+    acme.release(agent)
+    assert stored(acme, agent).released_ms == acme.now_ms
+    assert (acme.instance(agent).state, acme.instance(agent).dead) == (held, 1)
+    assert acme.receipts()[-1].organism_state is held
+
+
+def test_a_failed_program_of_a_dispatch_is_healed(plane: Plane, acme: Tenancy) -> None:
+    manifest = acme.ready()
+    supervised = acme.started(manifest, dispatch_id=acme.dispatch())
+    acme.release(supervised, outcome="failed", detail="exit status 3")
+    row = acme.instance(supervised)
+    assert (row.state, row.state_reason, row.dead) == (S.AUTOHEALING, "exit status 3", 1)
+    assert acme.session(supervised.session_id).outcome == "abandoned"
+    assert_sound(plane, acme)
+
+
+def test_a_program_that_is_done_ends_its_dispatch(acme: Tenancy) -> None:
+    manifest = acme.ready()
+    dispatch_id = acme.dispatch()
+    supervised = acme.started(manifest, dispatch_id=dispatch_id)
+    acme.release(supervised, outcome="completed", detail="all payments are posted")
+    dispatch = acme.plane.read(lambda reader: reader.dispatch(acme.tenant_id, dispatch_id))
+    assert dispatch is not None
+    assert (dispatch.state, dispatch.state_reason) == ("completed", "all payments are posted")
+    assert acme.instance(supervised).state is S.STOPPED
 
 
 def test_a_lease_is_given_back_once(acme: Tenancy, agent: Agent) -> None:

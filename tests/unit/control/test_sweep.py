@@ -6,12 +6,12 @@ import pytest
 
 from dragons.authority.revocation import Target
 from dragons.control.authorize import Authorized
-from dragons.control.sweep import Swept, checkpoint
+from dragons.control.rows import TimerRow
+from dragons.control.sweep import TIMERS_MAX, Swept, checkpoint
 from dragons.core.keys import KeyRole
 from dragons.core.vocabulary import Kind, OrganismState, Reason
 from dragons.evidence.checkpoint import verify_checkpoint
 from dragons.evidence.receipt import Abandonment, Denial, Transition
-from dragons.liveness.organism import LivenessPolicy
 from tests.support.expect import is_refused
 from tests.support.plane import Agent, Plane, Tenancy, assert_sound, make_manifest
 
@@ -41,10 +41,14 @@ def changes(tenancy: Tenancy) -> list[tuple[OrganismState, OrganismState]]:
     return [(body.before, body.after) for body in tenancy.statements(Kind.STATE_CHANGED, Transition)]
 
 
+def timers(tenancy: Tenancy) -> list[TimerRow]:
+    return list(tenancy.plane.read(lambda reader: reader.timers_due(tenancy.tenant_id, 2**62, 1000)))
+
+
 def test_a_second_sweep_finds_nothing_to_do(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
-    assert acme.sweep() == Swept(transitions=0, denials=0, checkpoint=True)
+    assert acme.sweep() == Swept(timers=0, denials=0, checkpoint=True, more=False)
     size = acme.size()
-    assert acme.sweep() == Swept(0, 0, checkpoint=False)
+    assert acme.sweep() == Swept(0, 0, checkpoint=False, more=False)
     assert (acme.size(), state(acme, lasting)) == (size, S.RUNNING)
     assert acme.session(lasting.session_id).closed_ms is None
     assert_sound(plane, acme)
@@ -55,17 +59,21 @@ def test_a_second_sweep_finds_nothing_to_do(plane: Plane, acme: Tenancy, lasting
 
 def test_silence_degrades_and_then_calls_for_healing(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
     plane.clock.advance(30 * MINUTE_MS - 1)
-    assert acme.sweep().transitions == 0
+    assert acme.sweep().timers == 0
     plane.clock.advance(1)
-    assert acme.sweep().transitions == 1
+    assert acme.sweep().timers == 1
     assert state(acme, lasting) is S.DEGRADED
     assert isinstance(acme.authorize(lasting, "read:payments"), Authorized)
     plane.clock.advance(30 * MINUTE_MS - 1)
-    assert acme.sweep().transitions == 0
+    assert acme.sweep().timers == 0
     plane.clock.advance(1)
-    assert acme.sweep().transitions == 1
-    assert is_refused(acme.authorize(lasting, "read:payments"), Reason.ORGANISM_AUTOHEALING)
-    assert changes(acme) == [(S.RUNNING, S.DEGRADED), (S.DEGRADED, S.AUTOHEALING)]
+    assert acme.sweep().timers == 1
+    # Nothing can start it again: a person has to look.
+    assert is_refused(acme.authorize(lasting, "read:payments"), Reason.REVOKED_LEASE)
+    assert changes(acme) == [
+        (S.RUNNING, S.DEGRADED), (S.DEGRADED, S.AUTOHEALING), (S.AUTOHEALING, S.QUARANTINED),
+    ]  # fmt: skip
+    assert timers(acme) == []
     assert_sound(plane, acme)
 
 
@@ -74,49 +82,65 @@ def test_no_state_is_left_out_when_sweeps_were(plane: Plane, acme: Tenancy, last
     acme.sweep()
     assert state(acme, lasting) is S.DEGRADED
     acme.sweep()
-    assert changes(acme) == [(S.RUNNING, S.DEGRADED), (S.DEGRADED, S.AUTOHEALING)]
+    assert changes(acme)[:2] == [(S.RUNNING, S.DEGRADED), (S.DEGRADED, S.AUTOHEALING)]
     assert_sound(plane, acme)
 
 
-def test_a_heartbeat_counts_as_a_signal(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
+def test_a_heartbeat_counts_as_a_pulse_and_work_as_progress(
+    plane: Plane, acme: Tenancy, lasting: Agent
+) -> None:
     plane.clock.advance(20 * MINUTE_MS)
     acme.beat(lasting, 1)
+    acme.work(lasting)
     plane.clock.advance(30 * MINUTE_MS - 1)
-    assert acme.sweep().transitions == 0
+    acme.sweep()
+    assert state(acme, lasting) is S.RUNNING
     plane.clock.advance(1)
     acme.sweep()
     assert state(acme, lasting) is S.DEGRADED
+    acme.work(lasting, likeness="1" * 64)
     acme.beat(lasting, 2)
-    acme.sweep()
     assert state(acme, lasting) is S.RUNNING
     assert_sound(plane, acme)
 
 
-def test_the_policy_is_an_argument(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
-    plane.clock.advance(1_000)
-    policy = LivenessPolicy(degrade_after_ms=1_000, autoheal_after_ms=2_000)
-    assert acme.sweep(policy).transitions == 1
+def test_the_policy_counts_from_its_publication_on(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
+    plane.clock.advance(MINUTE_MS)
+    acme.publish_policy(degrade_after_seconds=60, autoheal_after_seconds=120)
+    assert acme.sweep().timers == 1
+    assert state(acme, lasting) is S.DEGRADED
+
+
+def test_time_in_which_nobody_swept_is_nobodys_silence(plane: Plane, acme: Tenancy, lasting: Agent) -> None:
+    acme.sweep(outage_after_ms=30_000)
+    plane.clock.advance(29 * MINUTE_MS)
+    acme.sweep(outage_after_ms=30_000)
+    plane.clock.advance(30 * MINUTE_MS - 1)
+    acme.sweep(outage_after_ms=30 * MINUTE_MS)
+    assert state(acme, lasting) is S.RUNNING
+    outages = plane.read(lambda reader: reader.outages(acme.tenant_id, 0))
+    assert [(row.until_ms - row.from_ms) for row in outages] == [29 * MINUTE_MS]
+    plane.clock.advance(1)
+    acme.sweep(outage_after_ms=30_000)
     assert state(acme, lasting) is S.DEGRADED
 
 
 # --- the lease's end ------------------------------------------------------------------------------
 
 
-def test_the_leases_end_closes_every_cycle_at_once(plane: Plane, acme: Tenancy, agent: Agent) -> None:
+def test_an_expired_lease_degrades_and_its_cycles_stay_open(
+    plane: Plane, acme: Tenancy, agent: Agent
+) -> None:
     assert isinstance(acme.authorize(agent, "pay:supplier"), Authorized)
     plane.clock.advance(LEASE_MS - 1)
-    assert acme.sweep().transitions == 0
-    assert acme.session(agent.session_id).closed_ms is None
+    assert acme.sweep().timers == 0
     plane.clock.advance(1)
-    assert acme.sweep().transitions == 1
+    assert acme.sweep().timers == 1
     assert state(acme, agent) is S.DEGRADED
-    assert acme.session(agent.session_id).outcome == "abandoned"
-    assert [header.kind for header in acme.receipts()][-3:] == [
-        Kind.STATE_CHANGED, Kind.WORK, Kind.SESSION_CLOSED,
-    ]  # fmt: skip
-    why = acme.statements(Kind.SESSION_CLOSED, Abandonment)[0].why
-    assert why == "the lease ended before the session did"
-    assert acme.sweep().transitions == 0
+    # It may be renewed yet.
+    assert acme.session(agent.session_id).closed_ms is None
+    assert is_refused(acme.authorize(agent, "read:payments"), Reason.LEASE_EXPIRED)
+    assert acme.sweep().timers == 0
     assert_sound(plane, acme)
 
 
@@ -124,49 +148,48 @@ def test_the_leases_end_closes_every_cycle_at_once(plane: Plane, acme: Tenancy, 
 def test_an_expired_instance_stops_after_the_grace(
     plane: Plane, acme: Tenancy, agent: Agent, grace_ms: int, after: OrganismState
 ) -> None:
-    plane.clock.advance(LEASE_MS + 5 * MINUTE_MS + grace_ms)
+    assert isinstance(acme.authorize(agent, "pay:supplier"), Authorized)
+    plane.clock.advance(LEASE_MS)
+    acme.sweep()
+    plane.clock.advance(5 * MINUTE_MS + grace_ms)
     acme.sweep()
     assert state(acme, agent) is after
-    assert acme.session(agent.session_id).outcome == "abandoned"
     plane.clock.advance(1)
     acme.sweep()
     assert state(acme, agent) is S.STOPPED
-    assert len(acme.receipts(Kind.SESSION_CLOSED)) == 1
+    assert acme.session(agent.session_id).outcome == "abandoned"
+    assert [header.kind for header in acme.receipts()][-3:] == [
+        Kind.STATE_CHANGED, Kind.WORK, Kind.SESSION_CLOSED,
+    ]  # fmt: skip
+    why = acme.statements(Kind.SESSION_CLOSED, Abandonment)[0].why
+    assert why == "the lease expired and was not renewed within 5 min"
     assert_sound(plane, acme)
-
-
-@pytest.mark.parametrize("held", [S.AUTOHEALING, S.QUARANTINED])
-def test_a_held_instance_stays_but_its_sessions_end(
-    plane: Plane, acme: Tenancy, agent: Agent, held: OrganismState
-) -> None:
-    row = replace(acme.instance(agent), state=held)
-    plane.write(lambda tx: tx.put_instance(row))
-    plane.clock.advance(LEASE_MS - 1)
-    acme.sweep()
-    assert acme.session(agent.session_id).closed_ms is None
-    plane.clock.advance(1)
-    assert acme.sweep().transitions == 0
-    assert (state(acme, agent), acme.session(agent.session_id).outcome) == (held, "abandoned")
-    plane.clock.advance(60 * MINUTE_MS)
-    acme.sweep()
-    assert state(acme, agent) is held
-    assert len(acme.receipts(Kind.SESSION_CLOSED)) == 1
 
 
 # --- revocation -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [S.RUNNING, S.DEGRADED, S.AUTOHEALING, S.QUARANTINED])
-def test_a_revoked_instance_stops_whatever_it_was(acme: Tenancy, agent: Agent, before: S) -> None:
+@pytest.mark.parametrize("before", [S.RUNNING, S.DEGRADED])
+def test_a_revoked_instance_stops(acme: Tenancy, agent: Agent, before: S) -> None:
     row = replace(acme.instance(agent), state=before)
     acme.plane.write(lambda tx: tx.put_instance(row))
     acme.revoke(Target.VERSION, "reconciler@v1")
-    assert acme.sweep().transitions == 1
+    assert acme.sweep().timers == 1
     assert (state(acme, agent), acme.instance(agent).state_reason) == (
         S.STOPPED, "revoked: version:reconciler@v1",
     )  # fmt: skip
     assert acme.session(agent.session_id).outcome == "abandoned"
-    assert acme.sweep().transitions == 0
+    assert acme.sweep().timers == 0
+
+
+@pytest.mark.parametrize("held", [S.AUTOHEALING, S.QUARANTINED])
+def test_what_has_no_authority_any_more_is_left_alone(acme: Tenancy, agent: Agent, held: S) -> None:
+    row = replace(acme.instance(agent), state=held, fenced=1)
+    acme.plane.write(lambda tx: tx.put_instance(row))
+    acme.revoke(Target.VERSION, "reconciler@v1")
+    acme.sweep()
+    assert state(acme, agent) is held
+    assert timers(acme) == []
 
 
 def test_a_revocation_stops_what_is_beneath_it_and_nothing_else(
@@ -180,11 +203,36 @@ def test_a_revocation_stops_what_is_beneath_it_and_nothing_else(
     acme.revoke(Target.LEASE, parent.lease.lease_id)
     globex.sweep()
     assert state(acme, parent) is S.RUNNING
-    assert acme.sweep().transitions == 2
+    assert acme.sweep().timers == 2
     assert [state(acme, one) for one in (parent, child, other)] == [S.STOPPED, S.STOPPED, S.RUNNING]
     assert state(globex, theirs) is S.RUNNING
     assert_sound(plane, acme)
     assert_sound(plane, globex)
+
+
+# --- timers ---------------------------------------------------------------------------------------
+
+
+def test_a_timer_whose_subject_is_gone_is_dropped(acme: Tenancy) -> None:
+    for kind in ("organism", "order", "unheard-of"):
+        row = TimerRow(acme.tenant_id, kind, "nobody", 1)
+        acme.plane.write(lambda tx, row=row: tx.put_timer(row))
+    assert acme.sweep().timers == 3
+    assert timers(acme) == []
+
+
+def test_a_sweep_takes_a_bounded_number_and_says_that_more_is_left(acme: Tenancy) -> None:
+    def fill(tx) -> None:
+        for number in range(TIMERS_MAX + 1):
+            tx.put_timer(TimerRow(acme.tenant_id, "order", f"{number}", number))
+
+    acme.plane.write(fill)
+    swept = acme.sweep()
+    assert (swept.timers, swept.more) == (TIMERS_MAX, True)
+    # The longest due first.
+    assert [row.key for row in timers(acme)] == [f"{TIMERS_MAX}"]
+    swept = acme.sweep()
+    assert (swept.timers, swept.more) == (1, False)
 
 
 # --- denials and checkpoints ----------------------------------------------------------------------

@@ -23,7 +23,12 @@ def novel(texts: str) -> list[bool]:
 
 @pytest.mark.parametrize(
     ("texts", "novelties"),
-    [("A", [True]), ("AAA", [True, False, False]), ("ABABAB", [True, True] + 4 * [False]), ("ABC", 3 * [True])],
+    [
+        ("A", [True]),
+        ("AAA", [True, False, False]),
+        ("ABABAB", [True, True] + 4 * [False]),
+        ("ABC", 3 * [True]),
+    ],
 )
 def test_what_was_seen_lately_is_no_progress(texts: str, novelties: list[bool]) -> None:
     assert novel(texts) == novelties

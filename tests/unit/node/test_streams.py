@@ -5,10 +5,7 @@ import os
 
 import pytest
 
-from dragons.liveness.heartbeat import Progress
-from dragons.node.streams import OutputProgress, Stream
-
-RECEIPTS = Progress(sequence=4, digest="ab" * 32, source="receipts")
+from dragons.node.streams import Stream
 
 
 def pipes() -> tuple[int, int, int, int]:
@@ -55,25 +52,3 @@ def test_a_target_that_does_not_block_is_waited_for() -> None:
     stream.close()
     for descriptor in (write, read, target):
         os.close(descriptor)
-
-
-def test_progress_only_grows_and_is_bound_to_receipts() -> None:
-    progress = OutputProgress()
-    assert progress.now(None) is None
-    assert progress.now(RECEIPTS) == RECEIPTS
-    progress.take(b"line\n")
-    alone = progress.now(None)
-    both = progress.now(RECEIPTS)
-    assert alone is not None
-    assert both is not None
-    assert (alone.sequence, alone.source, alone.digest) == (
-        5,
-        "output",
-        hashlib.sha256(b"line\n").hexdigest(),
-    )
-    assert (both.sequence, both.source) == (9, "output")
-    assert both.digest != alone.digest
-    progress.take(b"more\n")
-    after = progress.now(RECEIPTS)
-    assert after is not None
-    assert after.sequence == 14

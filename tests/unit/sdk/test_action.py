@@ -92,6 +92,12 @@ def test_endings() -> None:
     assert begun().ending(None) == (Outcome.COMPLETED, {})
     outcome, ending = begun().ending(ValueError("why"))
     assert (outcome, ending) == (Outcome.FAILED, {"error": {"type": "ValueError", "message": "why"}})
+    action = begun()
+    action.set_result({"n": 1})
+    assert action.ending(ValueError("why"))[1] == {
+        "result": {"n": 1},
+        "error": {"type": "ValueError", "message": "why"},
+    }
     assert describe(ValueError("\ud800"))["message"] == "?"
 
 

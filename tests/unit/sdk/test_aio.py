@@ -96,6 +96,21 @@ def test_a_cancelled_action_is_recorded_as_failed(plane: Plane, instance: Instan
     assert [closing.outcome for closing in plane.closings] == [Outcome.FAILED]
 
 
+def test_a_waiting_is_declared_while_its_block_lasts(plane: Plane, instance: Instance) -> None:
+    async def main() -> None:
+        async with session_of(instance) as session:
+            assert session.handover is None
+            async with session.waiting("input"):
+                while not any(beat.waiting is not UNSET for beat in plane.beats):
+                    await asyncio.sleep(0.01)
+            assert instance.waits.now(0) is None
+            with pytest.raises(InvalidInputError):
+                async with session.waiting("nothing"):
+                    pytest.fail("it waited")
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_a_governed_function_and_a_child(plane: Plane, instance: Instance) -> None:
     async def work() -> None:
         async with session_of(instance) as session:

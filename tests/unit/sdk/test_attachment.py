@@ -11,8 +11,11 @@ from dragons.sdk.attachment import (
     Follower,
     attachment_path,
     read_attachment,
+    read_handover,
+    remove_attachment,
     sweep_attachments,
     write_attachment,
+    write_handover,
 )
 from dragons.sdk.instance import Instance
 from tests.unit.sdk.kit import Plane
@@ -83,7 +86,47 @@ def test_what_killed_launchers_left_is_swept(
     sweep_attachments(folder, clock.now_ms())
     write_attachment(folder / "live.json", attachment(plane, instance))
     (folder / "garbage.json").write_text("?")
+    for name in ("live.12.waiting", "live.handover", "gone.13.waiting", "garbage.handover"):
+        (folder / name).write_text("{}")
     sweep_attachments(folder, clock.now_ms())
-    assert [path.name for path in folder.iterdir()] == ["live.json"]
+    kept = ["live.12.waiting", "live.handover", "live.json"]
+    assert sorted(path.name for path in folder.iterdir()) == kept
     sweep_attachments(folder, clock.now_ms() + 900_000)
     assert list(folder.iterdir()) == []
+
+
+def test_a_run_takes_its_files_along(plane: Plane, instance: Instance, tmp_path: Path) -> None:
+    path = tmp_path / "i.json"
+    write_attachment(path, attachment(plane, instance))
+    write_handover(path, {"epoch": 1})
+    (tmp_path / "i.7.waiting").write_text("{}")
+    (tmp_path / "ii.json").write_text("{}")
+    remove_attachment(path)
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["ii.json"]
+    remove_attachment(path)
+
+
+def test_a_handover_is_read_as_it_was_written(tmp_path: Path) -> None:
+    given = {"epoch": 2, "progress": {"sequence": 7, "source": "files"}, "names": ["a"]}
+    path = write_handover(tmp_path / "i.json", given)
+    assert (path.name, path.stat().st_mode & 0o777) == ("i.handover", 0o600)
+    assert read_handover({"DRAGONS_HANDOVER": str(path)}) == given
+    assert read_handover({}) is None
+
+
+@pytest.mark.parametrize("given", [{"a": object()}, {"a": "x" * 64_000}])
+def test_what_is_no_plain_and_small_handover_is_refused(tmp_path: Path, given: dict[str, object]) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        write_handover(tmp_path / "i.json", given)
+    assert caught.value.code == "handover_malformed"
+    assert caught.value.fix
+
+
+def test_what_is_no_handover_is_not_read_as_one(tmp_path: Path) -> None:
+    path = write_handover(tmp_path / "i.json", {})
+    path.write_text("[1]")
+    with pytest.raises(InvalidInputError):
+        read_handover({"DRAGONS_HANDOVER": str(path)})
+    path.chmod(0o644)
+    with pytest.raises(InvalidInputError, match="Others may read"):
+        read_handover({"DRAGONS_HANDOVER": str(path)})

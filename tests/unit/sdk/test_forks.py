@@ -75,7 +75,7 @@ def test_what_parent_and_child_write_at_once_is_all_there(tmp_path: Path) -> Non
 
     def add(store: LocalStore, name: str) -> None:
         with store._transaction() as db:
-            db.execute("INSERT INTO acknowledged VALUES (?, 1, '')", (name,))
+            db.execute("INSERT INTO progress VALUES (?, 1, '', x'')", (name,))
 
     def child() -> None:
         with LocalStore(path) as own:
@@ -99,7 +99,7 @@ def test_what_parent_and_child_write_at_once_is_all_there(tmp_path: Path) -> Non
             assert forked(child) == 0
             with store._transaction() as db:
                 db.execute(
-                    "UPDATE acknowledged SET instance_id = instance_id || '-' || hex(randomblob(8))"
+                    "UPDATE progress SET instance_id = instance_id || '-' || hex(randomblob(8))"
                     " WHERE instance_id LIKE 'child-%'"
                 )
     finally:
@@ -108,7 +108,7 @@ def test_what_parent_and_child_write_at_once_is_all_there(tmp_path: Path) -> Non
         store.close()
     check = sqlite3.connect(path)
     try:
-        found = [row[0] for row in check.execute("SELECT instance_id FROM acknowledged")]
+        found = [row[0] for row in check.execute("SELECT instance_id FROM progress")]
         assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:
         check.close()

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
+from msgspec import UNSET
 
-from dragons.core.clock import ManualClock, parse_time
-from dragons.core.errors import ConflictError, ForbiddenError, StorageError
-from dragons.core.vocabulary import Reason
-from dragons.liveness.heartbeat import Progress
+from dragons.authority.lease import RELEASE, Release
+from dragons.core.clock import ManualClock, format_time, parse_time
+from dragons.core.errors import ConflictError, DragonsError, ForbiddenError, StorageError
+from dragons.core.vocabulary import Outcome, Reason
+from dragons.liveness.heartbeat import Progress, Waiting
 from dragons.sdk.authority import Deny
 from dragons.sdk.errors import ControlPlaneUnreachable
-from dragons.sdk.instance import Instance
-from dragons.sdk.localstore import LocalStore
+from dragons.sdk.instance import RENEWAL_MS_MAX, Instance
+from dragons.sdk.localstore import Entry, LocalStore
+from dragons.sdk.statements import Cycle, Ending
+from dragons.sdk.waiting import waiting_of
+from dragons.wire.base import Statement
 from dragons.wire.liveness import HeartbeatsAccepted
 from tests.unit.sdk.kit import READ, Plane
 from tests.unit.sdk.test_operator import MANIFEST
@@ -96,11 +102,60 @@ def test_the_state_is_watched(plane: Plane, instance: Instance) -> None:
 
 
 def test_progress_is_what_the_record_shows(plane: Plane, instance: Instance) -> None:
-    assert instance.observe_receipts() is None
-    opening = instance.stating.session("g", [READ], 1)
+    def observed(entry: Entry) -> Progress | None:
+        instance.place.store.acknowledge(instance.instance_id, [(entry, recorded)])
+        return instance.observe_receipts()
+
     recorded = plane.recorded()
-    instance.place.store.acknowledge(instance.instance_id, [(opening.made.entry, recorded)])
-    assert instance.observe_receipts() == Progress(sequence=1, digest=recorded.chain_root, source="receipts")
+    # That a session was opened is no work.
+    assert observed(instance.stating.session("g", [READ], 1).made.entry) is None
+    cycle = Cycle(READ, "r", {}, 1, 2, 1, Outcome.COMPLETED, {})
+    entry = instance.stating.claim("ses_" + "0" * 32, "g", cycle).entry
+    assert observed(entry) == Progress(sequence=1, digest=recorded.chain_root, source="receipts")
+
+
+def test_a_declared_waiting_is_in_every_beat_while_it_lasts(
+    plane: Plane, instance: Instance, clock: ManualClock
+) -> None:
+    until_ms = clock.now_ms() + 60_000
+    number = instance.waits.begin(waiting_of("approval", until_ms, clock.now_ms()))
+    plane.run(instance.beat_steps())
+    clock.advance(60_000)
+    plane.run(instance.beat_steps())
+    instance.waits.end(number)
+    plane.run(instance.beat_steps())
+    waiting = Waiting(reason="approval", until=format_time(until_ms))
+    assert [beat.waiting for beat in plane.beats] == [waiting, UNSET, UNSET]
+
+
+def test_how_the_program_ended_goes_with_the_lease(plane: Plane, instance: Instance) -> None:
+    def released() -> Release:
+        plane.run(instance.end_steps())
+        return msgspec.json.decode(plane.calls[-1].body, type=Statement).statement.body(RELEASE, Release)
+
+    assert (released().outcome, released().detail) == (UNSET, UNSET)
+    instance.ending = Ending(Outcome.FAILED, "exit status 3" + "x" * 1000)
+    assert released().outcome is Outcome.FAILED
+    assert released().detail == "exit status 3" + "x" * 487
+
+
+@pytest.mark.parametrize(
+    ("lapsed_ms", "error", "ends"),
+    [
+        (-1, ForbiddenError(Reason.DOCK_EXPIRED, ""), True),
+        (0, ForbiddenError(Reason.LEASE_EXPIRED, ""), True),
+        (0, ForbiddenError("role_forbidden", ""), False),
+        (RENEWAL_MS_MAX - 1, ConflictError("version_conflict", ""), False),
+        (RENEWAL_MS_MAX, ConflictError("version_conflict", ""), True),
+    ],
+)
+def test_renewing_ends_with_a_final_answer_or_after_a_day(
+    instance: Instance, clock: ManualClock, lapsed_ms: int, error: DragonsError, *, ends: bool
+) -> None:
+    assert instance.renewing
+    clock.advance(900_000 + lapsed_ms)
+    assert instance.ends_renewal(error) is ends
+    assert instance.renewing is not ends
 
 
 def test_the_end_gives_the_lease_back(plane: Plane, instance: Instance, store: LocalStore) -> None:

@@ -47,13 +47,30 @@ def test_entries_leave_in_order_and_only_when_acknowledged(store: LocalStore, in
     store.acknowledge(instance.instance_id, [(entries[0], recorded(5)), (entries[1], recorded(6))])
     assert store.waiting() == store.waiting(instance.instance_id) == 1
     assert store.waiting("another") == 0
-    assert store.acknowledged(instance.instance_id) == (2, recorded(6).chain_root)
     found = store.receipt(entries[0].name)
     assert found is not None
     assert found.receipt_id == recorded(5).receipt_id
     assert store.receipt("unknown") is None
     store.acknowledge(instance.instance_id, [])
-    assert store.acknowledged(instance.instance_id).receipts == 2
+    assert store.waiting() == 1
+
+
+def test_progress_is_completed_work_that_was_not_done_lately(store: LocalStore, instance: Instance) -> None:
+    def acknowledge(seq: int, resource: str, outcome: Outcome = Outcome.COMPLETED) -> tuple[int, str]:
+        cycle = Cycle(READ, resource, {}, 1, 2, 1, outcome, {}, reason="denied" * (outcome is Outcome.DENIED))
+        entry = instance.stating.claim("ses_" + "0" * 32, "goal", cycle).entry
+        store.acknowledge(instance.instance_id, [(entry, recorded(seq))])
+        return store.progress(instance.instance_id)[:2]
+
+    first, second = (recorded(seq).chain_root for seq in (1, 5))
+    assert store.progress(instance.instance_id) == (0, "", b"")
+    assert acknowledge(1, "a") == (1, first)
+    assert acknowledge(2, "a") == (1, first)
+    assert acknowledge(3, "b", Outcome.FAILED) == (1, first)
+    assert acknowledge(4, "c", Outcome.DENIED) == (1, first)
+    assert acknowledge(5, "b") == (2, second)
+    assert [acknowledge(6 + n, "ab"[n % 2]) for n in range(6)] == [(2, second)] * 6
+    assert store.progress("another") == (0, "", b"")
 
 
 def test_the_tally_is_of_what_is_on_the_record(store: LocalStore, instance: Instance) -> None:

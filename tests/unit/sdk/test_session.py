@@ -4,11 +4,14 @@ import functools
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from dragons.core.clock import ManualClock
 from dragons.core.errors import ForbiddenError, InvalidInputError
@@ -132,6 +135,47 @@ def test_a_function_whose_body_runs_later_is_not_governed_by_its_call(instance: 
                 session.governed(READ)(function)
             assert caught.value.code == "function_deferred"
             assert caught.value.fix
+
+
+def test_a_waiting_is_declared_at_once_and_ends_with_its_block(plane: Plane, instance: Instance) -> None:
+    def beats_say(reason: str) -> None:
+        until = time.monotonic() + 30
+        while reason != next((b.waiting.reason for b in plane.beats[-1:] if b.waiting is not UNSET), ""):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    with session_of(instance) as session:
+        with session.waiting("approval"):
+            beats_say("approval")
+            with session.waiting("schedule", until=datetime.now(UTC) + timedelta(days=1000)):
+                beats_say("schedule")
+            beats_say("approval")
+        beats_say("")
+
+
+@pytest.mark.parametrize(
+    ("reason", "until", "code"),
+    [
+        ("nothing", None, "waiting_malformed"),
+        ("input", datetime(2030, 1, 1), "waiting_malformed"),  # noqa: DTZ001 - what is refused
+        ("input", datetime(2001, 1, 1, tzinfo=UTC), "waiting_over"),
+    ],
+)
+def test_what_is_no_waiting_is_refused(
+    instance: Instance, reason: str, until: datetime | None, code: str
+) -> None:
+    with session_of(instance) as session, pytest.raises(InvalidInputError) as caught:
+        with session.waiting(reason, until=until):
+            pytest.fail("it waited")
+    assert caught.value.code == code
+    assert caught.value.fix
+    assert instance.waits.now(0) is None
+
+
+def test_where_the_work_had_got_to(instance: Instance) -> None:
+    instance.handover = {"epoch": 1}
+    with session_of(instance) as session:
+        assert session.handover == {"epoch": 1}
 
 
 def test_a_child_works_under_its_own_lease(plane: Plane, instance: Instance) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from dragons.core.clock import ManualClock
-from dragons.core.errors import DragonsError
+from dragons.core.errors import DragonsError, ForbiddenError
+from dragons.core.vocabulary import Reason
 from dragons.sdk.instance import Instance
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.steps import Steps
@@ -94,3 +95,31 @@ def test_a_lease_that_is_cut_short_is_not_renewed_without_pause(
     renewal = next(chore for chore in upkeep_of(instance).chores if chore.name == RENEW)
     clock.advance(890_000)
     assert renewal.delay_ms() == RETRY_FIRST_MS
+
+
+def test_a_final_failure_ends_a_chore_and_no_other(upkeep: Upkeep, clock: ManualClock) -> None:
+    chore, other = upkeep.chores
+    chore.ends = lambda error: error.code == "final"
+    upkeep.done(chore, DragonsError("passing", ""))
+    assert upkeep.chores == [chore, other]
+    upkeep.done(chore, DragonsError("final", ""))
+    assert upkeep.chores == [other]
+    upkeep.done(other, DragonsError("final", ""))
+    assert upkeep.chores == [other]
+
+
+def test_a_lease_is_renewed_until_the_answer_is_final(
+    plane: Plane, instance: Instance, clock: ManualClock
+) -> None:
+    upkeep = upkeep_of(instance)
+    (chore,) = (one for one in upkeep.chores if one.name == RENEW)
+    plane.away = True
+    clock.advance(3_600_000)
+    for _ in range(20):
+        with pytest.raises(DragonsError) as caught:
+            plane.run(chore.steps())
+        upkeep.done(chore, caught.value)
+        assert chore in upkeep.chores
+        clock.advance(5_000)
+    upkeep.done(chore, ForbiddenError(Reason.LEASE_EXPIRED, ""))
+    assert chore not in upkeep.chores

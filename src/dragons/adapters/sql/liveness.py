@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.asking import Asking, columns
@@ -46,13 +47,8 @@ class LivenessReader(Asking):
         target: str | None = None,
         open_only: bool = True,
     ) -> Sequence[rows.OrderRow]:
-        table = schema.MIRRORS[rows.OrderRow].table
-        query = select(*columns(rows.OrderRow)).where(table.c.tenant_id == tenant_id)
-        for name, value in _if_given(dispatch_id=dispatch_id, target=target).items():
-            query = query.where(table.c[name] == value)
-        if open_only:
-            query = query.where(table.c.done_ms.is_(None))
-        return self._rows(rows.OrderRow, query.order_by(table.c.order_id))
+        key = {"tenant_id": tenant_id, **_if_given(dispatch_id=dispatch_id, target=target)}
+        return self._rows(rows.OrderRow, _orders(tuple(key), open_only=open_only), key)
 
     def nodes(self, tenant_id: str) -> Sequence[rows.NodeRow]:
         return self._list(rows.NodeRow, "node", tenant_id=tenant_id)
@@ -73,11 +69,7 @@ class LivenessReader(Asking):
         )
 
     def timers_due(self, tenant_id: str, now_ms: int, limit: int) -> Sequence[rows.TimerRow]:
-        table = schema.MIRRORS[rows.TimerRow].table
-        query = select(*columns(rows.TimerRow)).where(
-            table.c.tenant_id == tenant_id, table.c.due_ms <= now_ms
-        )
-        return self._rows(rows.TimerRow, query.order_by(table.c.due_ms).limit(limit))
+        return self._rows(rows.TimerRow, _DUE, {"tenant_id": tenant_id, "now_ms": now_ms, "at_most": limit})
 
     def messages_due(
         self,
@@ -127,6 +119,23 @@ class LivenessReader(Asking):
         table = schema.MIRRORS[row].table
         query = select(*columns(row)).where(*(table.c[name] == value for name, value in key.items()), *extra)
         return self._rows(row, query.order_by(table.c[by].desc()).limit(limit))
+
+
+# Built once, because every sweep and every report of a node asks for these.
+_TIMERS = schema.MIRRORS[rows.TimerRow].table
+_DUE = (
+    select(*columns(rows.TimerRow))
+    .where(_TIMERS.c.tenant_id == bindparam("tenant_id"), _TIMERS.c.due_ms <= bindparam("now_ms"))
+    .order_by(_TIMERS.c.due_ms)
+    .limit(bindparam("at_most"))
+)
+
+
+@cache
+def _orders(key: tuple[str, ...], *, open_only: bool) -> Select[Any]:
+    table = schema.MIRRORS[rows.OrderRow].table
+    query = select(*columns(rows.OrderRow)).where(*(table.c[name] == bindparam(name) for name in key))
+    return (query.where(table.c.done_ms.is_(None)) if open_only else query).order_by(table.c.order_id)
 
 
 def _if_given(**wanted: str | None) -> dict[str, str]:

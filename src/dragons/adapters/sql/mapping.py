@@ -16,17 +16,19 @@ _to_json = msgspec.json.Encoder().encode
 _Decoder = Callable[[Any], Any]
 
 
-def _tuple_of(value: str) -> tuple[str, ...]:
+def texts_of(value: str) -> tuple[str, ...]:
+    """A column of texts."""
     return tuple(msgspec.json.decode(value, type=list[str]))
 
 
-def _numbers_of(value: str) -> tuple[int, ...]:
+def numbers_of(value: str) -> tuple[int, ...]:
+    """A column of numbers."""
     return tuple(msgspec.json.decode(value, type=list[int]))
 
 
 _DECODERS: dict[str, _Decoder] = {
-    "tuple[str, ...]": _tuple_of,
-    "tuple[int, ...]": _numbers_of,
+    "tuple[str, ...]": texts_of,
+    "tuple[int, ...]": numbers_of,
     "OrganismState": OrganismState,
 }
 _known: dict[type, tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]]] = {}

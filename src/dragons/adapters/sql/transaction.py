@@ -7,9 +7,10 @@ cache when any other process has written (`Cache.clear`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Result, delete, func, select
+from sqlalchemy import Connection, Executable, Result, func, select
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.books import Book
@@ -28,6 +29,10 @@ R = TypeVar("R")
 
 _CACHE_MAX = 50_000
 _ABSENT = object()
+# What is asked for by its key in many transactions; the others are not worth the memory.
+_CACHED = frozenset(
+    {rows.KeyRow, rows.InstanceRow, rows.LeaseRow, rows.SessionRow, rows.DenialRow, rows.DispatchRow}
+)
 _ISSUER = f"{KeyRole.ISSUER.value}_"
 
 
@@ -62,6 +67,7 @@ class SqlTransaction(SqlReader):
         self._cache = cache
         self._keyring = keyring
         self._dirty: dict[type, dict[tuple[object, ...], object]] = {}
+        self._gone: dict[type, dict[tuple[object, ...], None]] = {}
         self._receipts: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []
         self._claims: set[tuple[str, str]] = set()
@@ -156,6 +162,10 @@ class SqlTransaction(SqlReader):
         return super()._ask(query, key)
 
     def _sync(self) -> None:
+        for row, keys in self._gone.items():
+            if keys:
+                self._connection.exec_driver_sql(_delete(row), list(keys))
+                keys.clear()
         for row, pending in self._dirty.items():
             if pending:
                 self._connection.exec_driver_sql(_upsert(row), [to_values(one) for one in pending.values()])
@@ -177,7 +187,11 @@ class SqlTransaction(SqlReader):
         kind = type(row)
         key = tuple(getattr(row, name) for name in schema.MIRRORS[kind].key)
         self._dirty.setdefault(kind, {})[key] = row
-        self._cache.rows[(kind, *key)] = row
+        gone = self._gone.get(kind)
+        if gone:
+            gone.pop(key, None)
+        if kind in _CACHED:
+            self._cache.rows[(kind, *key)] = row
 
     def _cached(self, kind: type[R], key: tuple[str, ...], read: Callable[[], R | None]) -> R | None:
         place = (kind, *key)
@@ -385,27 +399,27 @@ class SqlTransaction(SqlReader):
 
     def _drop(self, kind: type, key: dict[str, str]) -> None:
         self.touched = True
-        self._sync()
-        table = schema.MIRRORS[kind].table
-        self._connection.execute(
-            delete(table).where(*(table.c[name] == value for name, value in key.items()))
-        )
-        self._cache.rows.pop((kind, *key.values()), None)
+        place = tuple(key[name] for name in schema.MIRRORS[kind].key)
+        self._dirty.setdefault(kind, {}).pop(place, None)
+        self._gone.setdefault(kind, {})[place] = None
+        self._cache.rows.pop((kind, *place), None)
 
 
-_upserts: dict[type, str] = {}
-
-
+@cache
 def _upsert(row: type) -> str:
-    found = _upserts.get(row)
-    if found is None:
-        mirror, columns = schema.MIRRORS[row], names(row)
-        rest = [name for name in columns if name not in mirror.key]
-        found = _upserts[row] = (
-            f"{_insert_text(mirror.table.name, columns)} ON CONFLICT ({', '.join(mirror.key)}) "
-            f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}"
-        )
-    return found
+    mirror, columns = schema.MIRRORS[row], names(row)
+    rest = [name for name in columns if name not in mirror.key]
+    return (
+        f"{_insert_text(mirror.table.name, columns)} ON CONFLICT ({', '.join(mirror.key)}) "
+        f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}"
+    )
+
+
+@cache
+def _delete(row: type) -> str:
+    mirror = schema.MIRRORS[row]
+    # Table and column names come from the schema, never from input.
+    return f"DELETE FROM {mirror.table.name} WHERE {' AND '.join(f'{name} = ?' for name in mirror.key)}"  # noqa: S608
 
 
 def _insert_text(table: str, columns: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ def _step_view(stands: StepStands) -> StepView:
         completed_at="" if row.completed_ms is None else format_time(row.completed_ms),
         receipt_id=row.receipt_id,
         payload_hash=stands.payload_hash,
+        running=stands.running,
     )
 
 

@@ -36,6 +36,7 @@ async def launch(call: Call[Launch]) -> Granted:
         ttl_seconds=wish.ttl_seconds,
         dispatch_id=wish.dispatch_id,
         epoch=wish.epoch,
+        node=wish.node,
     )
 
     def job(tx: Transaction) -> tuple[Grant | Refused, Around]:

@@ -11,7 +11,11 @@ export function judgeClaim(mandate, lease, header, claim) {
   const decided = settle(mandate, claim);
   if (claim.outcome === "denied") return null;
   if (claim.outcome === "abandoned") return "outcome_invalid: only the control plane abandons";
-  return judgeStart(mandate, lease, claim) ?? judgeAction(mandate, lease, claim, decided);
+  return (
+    judgeStart(mandate, lease, claim) ??
+    judgeAction(mandate, lease, claim, decided) ??
+    judgeStep(mandate, header, claim)
+  );
 }
 
 /** Why this session had no authority to begin. It counts when the control plane recorded it. */
@@ -38,6 +42,8 @@ function judgeStart(mandate, lease, claim) {
   const started = claim.started_at;
   if (started < lease.notBefore) return `${REASON.LEASE_NOT_YET_VALID}: it began at ${started}`;
   if (started >= lease.expiresAt) return `${REASON.LEASE_EXPIRED}: it began at ${started}`;
+  const gap = lease.gaps.find(([end, renewed]) => end <= started && started < renewed);
+  if (gap) return `${REASON.LEASE_EXPIRED}: it began at ${started}, before the renewal at ${gap[1]}`;
   if (lease.releasedAt && started >= lease.releasedAt) return `${REASON.LEASE_RELEASED}: it began at ${started}`;
   for (const one of lease.path) {
     const at = mandate.revoked.get(one);
@@ -47,7 +53,7 @@ function judgeStart(mandate, lease, claim) {
   if (epoch !== lease.body.epoch && started >= since) {
     return `${REASON.EPOCH_STALE}: epoch ${epoch} was dispatched at ${since}`;
   }
-  const halted = mandate.halted.get(claim.instance_id);
+  const halted = mandate.organisms.halted.get(claim.instance_id);
   return halted && started >= halted.at ? `${halted.reason}: since ${halted.at}` : null;
 }
 
@@ -59,6 +65,17 @@ function judgeAction(mandate, lease, claim, decided) {
   if (known.risk === "high" && !decided) {
     return `${REASON.ONLINE_CHECK_REQUIRED}: no decision of the control plane for ${action}`;
   }
+  return null;
+}
+
+/** A step happens once: nobody completes it again, but to correct what was said of it. */
+function judgeStep(mandate, header, claim) {
+  if (claim.step_key === undefined || claim.outcome !== "completed") return null;
+  const earlier = mandate.steps.get(claim.step_key);
+  if (earlier !== undefined && claim.corrects !== earlier) {
+    return `${REASON.STEP_COMPLETED}: the step was completed by ${earlier}`;
+  }
+  mandate.steps.set(claim.step_key, header.receipt_id);
   return null;
 }
 

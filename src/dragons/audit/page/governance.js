@@ -8,13 +8,13 @@ import { Mandate } from "./mandate.js";
 import { Origins } from "./origins.js";
 import { Trust, isBy } from "./trust.js";
 
-/** Trust and mandate together, fed receipt by receipt. */
+/** Trust and mandate together, fed receipt by receipt; `whole` when it is fed with the whole ledger. */
 export class Governance {
   #origins = new Origins();
 
-  constructor(pinned) {
+  constructor(pinned, whole) {
     this.trust = new Trust(pinned);
-    this.mandate = new Mandate();
+    this.mandate = new Mandate(whole);
   }
 
   /** Check who signed a governance statement and let it take effect. */
@@ -82,7 +82,13 @@ export class Governance {
       Catalogue: () => mandate.admitCatalogue(body),
       Registration: () => mandate.admitRegistration(body, envelope),
       Activation: () => mandate.admitActivation(body),
-      Transition: () => mandate.admitTransition(body, at),
+      Transition: () => mandate.organisms.admitTransition(body, at),
+      Intervention: () => mandate.organisms.admitIntervention(body),
+      Withdrawal: () => mandate.admitWithdrawal(body, at),
+      Policy: () => mandate.admitPolicy(body),
+      Dispatch: () => mandate.admitDispatch(body),
+      Redispatch: () => mandate.admitRedispatch(body),
+      DispatchEnd: () => mandate.dispatches.admitEnd(body),
       Decision: () => mandate.admitDecision(body, header),
       Abandonment: () => (mandate.decisions.delete(body.decision_id), null),
     };

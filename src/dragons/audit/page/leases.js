@@ -22,10 +22,11 @@ export const changedByRenewal = (before, after) =>
 
 export const versionName = (agent, version) => `${agent}@v${version}`;
 
-/** A lease with its renewals: valid in [notBefore, expiresAt) until `releasedAt`. */
+/** A lease with its renewals: valid in [notBefore, expiresAt) but for its gaps, until `releasedAt`. */
 export class HeldLease {
   releasedAt = "";
   renewals = 0;
+  gaps = [];
 
   /** A lease at its issue; `above` is the path of its parent, if it has one. */
   static async from(body, digest, above) {
@@ -49,6 +50,8 @@ export class HeldLease {
 
   /** Take in the newest statement of the same lease. */
   renew(body, digest) {
+    // Not its `not_before`, which is dated back: until it was issued, the lease had ended.
+    if (body.issued_at > this.expiresAt) this.gaps.push([this.expiresAt, body.issued_at]);
     Object.assign(this, { body, digest, expiresAt: body.expires_at, scope: new Set(body.scope) });
     this.renewals += 1;
   }

@@ -2,12 +2,13 @@
 // Every answer is null, or `code: detail`.
 
 import { beyond } from "./bytes.js";
+import { Dispatches } from "./dispatches.js";
 import { parseTime } from "./documents.js";
 import { sha256Hex } from "./keys.js";
 import { HeldLease, REASON, changedByRenewal, plain, refuseOutsideDock, refuseOutsideParent } from "./leases.js";
+import { Organisms, endedState } from "./organisms.js";
 
-const ENDED_STATES = new Map(Object.entries(FORMATS.ended_states));
-
+/** What is authorized at this point of the ledger; `whole` when the pack shows all of it. */
 export class Mandate {
   docks = new Map();
   leases = new Map();
@@ -17,8 +18,15 @@ export class Mandate {
   active = new Map();
   catalogue = new Map();
   epochs = new Map();
-  halted = new Map();
   decisions = new Map();
+  policies = new Map();
+  steps = new Map();
+  organisms = new Organisms();
+  dispatches = new Dispatches();
+
+  constructor(whole) {
+    this.whole = whole;
+  }
 
   // --- governance ------------------------------------------------------------------------------
 
@@ -59,11 +67,35 @@ export class Mandate {
     return null;
   }
 
-  admitTransition(body, at) {
-    const reason = ENDED_STATES.get(body.after);
-    if (reason) this.halted.set(body.instance_id, { reason, at });
-    else this.halted.delete(body.instance_id);
+  /** The issuer takes a lease back. A selection shows every revocation, but not every lease. */
+  admitWithdrawal(body, at) {
+    const lease = this.leases.get(body.lease_id);
+    if (!lease && this.whole) return `${REASON.LEASE_MISSING}: ${body.lease_id}`;
+    if (lease && lease.body.instance_id !== body.instance_id) {
+      return `${REASON.INSTANCE_MISMATCH}: the withdrawal names another instance`;
+    }
+    return this.revoke(`lease:${body.lease_id}`, at);
+  }
+
+  admitPolicy(body) {
+    const known = this.policies.get(body.agent) ?? 0;
+    if (body.version !== known + 1) {
+      return `policy_version_conflict: version ${body.version} of ${body.agent} follows ${known}`;
+    }
+    if (contradictsItself(body)) return "policy_invalid: it contradicts itself";
+    this.policies.set(body.agent, body.version);
     return null;
+  }
+
+  admitDispatch(body) {
+    return this.dispatches.admitDispatch(body, this.#epoch(body));
+  }
+
+  /** The next instance is ordered: only when no older one of the dispatch may act any more. */
+  admitRedispatch(body) {
+    const wrong = this.dispatches.refuseStart(body, this.#epoch(body)) ?? this.organisms.refuseSuccessor(body.dispatch_id);
+    if (wrong === null) this.dispatches.start(body);
+    return wrong;
   }
 
   /** A parent's signed wish; that the parent signed it has been checked. */
@@ -92,20 +124,15 @@ export class Mandate {
       return `${REASON.LEASE_MISSING}: ${body.lease_id} is renewed but was never issued`;
     }
     const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#above(body));
-    const wrong = this.#refuse(body, lease, at) ?? (known ? refuseRenewal(known, body, at) : null);
+    const wrong = this.#refuse(body, lease, at) ?? (known ? this.#refuseRenewal(known, body) : this.#refuseLaunch(body, lease));
     if (wrong) return wrong;
     if (known) {
       known.renew(body, lease.digest);
       return null;
     }
-    if (this.active.get(body.agent) !== body.version) {
-      return `${REASON.VERSION_INACTIVE}: ${lease.name} was not the active version`;
-    }
-    if (body.epoch <= (this.epochs.get(body.dispatch_id)?.epoch ?? 0)) {
-      return `${REASON.EPOCH_STALE}: epoch ${body.epoch} was dispatched before`;
-    }
     this.epochs.set(body.dispatch_id, { epoch: body.epoch, since: at });
     this.leases.set(body.lease_id, lease);
+    this.organisms.launched(body);
     return null;
   }
 
@@ -130,8 +157,8 @@ export class Mandate {
     if (lease.releasedAt) return REASON.LEASE_RELEASED;
     if (lease.path.some((one) => this.revoked.has(one))) return REASON.REVOKED_LEASE;
     if (this.epochs.get(lease.body.dispatch_id).epoch !== lease.body.epoch) return REASON.EPOCH_STALE;
-    if (header.instance_id === lease.body.instance_id) return ENDED_STATES.get(header.organism_state) ?? null;
-    return null;
+    if (header.instance_id !== lease.body.instance_id) return null;
+    return endedState(header.organism_state) ?? this.organisms.halted.get(header.instance_id)?.reason ?? null;
   }
 
   /** How header, statement and lease contradict each other about who this is. */
@@ -198,21 +225,47 @@ export class Mandate {
     return null;
   }
 
+  #refuseLaunch(body, lease) {
+    if (this.active.get(body.agent) !== body.version) {
+      return `${REASON.VERSION_INACTIVE}: ${lease.name} was not the active version`;
+    }
+    if (body.epoch <= this.#epoch(body)) return `${REASON.EPOCH_STALE}: epoch ${body.epoch} was dispatched before`;
+    return this.dispatches.refuseLaunch(body) ?? this.organisms.refuseLaunch(body);
+  }
+
+  // It may come after the lease's end: how long after is the control plane's to decide.
+  #refuseRenewal(known, body) {
+    const before = known.body;
+    const changed = changedByRenewal(before, body);
+    if (changed) return `${REASON.LEASE_MISSING}: a renewal changed ${changed}`;
+    if (body.serial !== before.serial + 1) {
+      return `${REASON.LEASE_MISSING}: renewal ${body.serial} follows renewal ${before.serial}`;
+    }
+    if (known.releasedAt) return `${REASON.LEASE_RELEASED}: a renewal of a lease that was given back`;
+    const halted = this.organisms.halted.get(body.instance_id);
+    if (halted) return `${halted.reason}: a renewal for an instance that is halted since ${halted.at}`;
+    const extra = [...beyond(body.scope, known.scope), ...beyond(body.delegate_scope, before.delegate_scope)];
+    if (!extra.length) return null;
+    return `${REASON.SCOPE_EXCEEDED}: a renewal may not widen: ${[...new Set(extra)].sort().join(", ")}`;
+  }
+
+  #epoch({ dispatch_id: id }) {
+    return this.epochs.get(id)?.epoch ?? 0;
+  }
+
   #above(body) {
     return this.leases.get(body.parent_lease_id)?.path ?? [];
   }
 }
 
-function refuseRenewal(known, body, at) {
-  const before = known.body;
-  const changed = changedByRenewal(before, body);
-  if (changed) return `${REASON.LEASE_MISSING}: a renewal changed ${changed}`;
-  if (body.serial !== before.serial + 1 || at >= known.expiresAt || known.releasedAt) {
-    return `${REASON.LEASE_EXPIRED}: a renewal follows its lease while that is valid`;
-  }
-  const extra = [...beyond(body.scope, known.scope), ...beyond(body.delegate_scope, before.delegate_scope)];
-  if (!extra.length) return null;
-  return `${REASON.SCOPE_EXCEEDED}: a renewal may not widen: ${[...new Set(extra)].sort().join(", ")}`;
+function contradictsItself(policy) {
+  const { progress_sources: sources } = policy;
+  return (
+    policy.autoheal_after_seconds <= policy.degrade_after_seconds ||
+    policy.backoff_longest_seconds < policy.backoff_first_seconds ||
+    (policy.progress_required && sources.length === 0) ||
+    sources.includes("claim")
+  );
 }
 
 async function manifestHash(envelope) {

@@ -79,7 +79,7 @@ class Verification {
 
   constructor(pack, pin, asked) {
     const statement = pack.statement;
-    Object.assign(this, { pack, statement, asked, governance: new Governance(pin) });
+    Object.assign(this, { pack, statement, asked, governance: new Governance(pin, statement.selection.kind === "ledger") });
     this.sessions = new Sessions(statement.selection.kind === "window");
     this.selection = new SelectionCheck(statement);
     this.payloads = new PayloadCheck(pack.payloads, asked.payloads || !pack.head.redacted);

@@ -21,6 +21,9 @@ export const STAGES = {
   "session.closed": "outcome",
   "state.changed": "life",
   intervention: "life",
+  redispatched: "life",
+  "dispatch.ended": "life",
+  notified: "life",
   erased: "life",
 };
 export const stageOf = (kind) => STAGES[kind] ?? "authority";
@@ -71,7 +74,7 @@ const TITLES = {
   "manifest.registered": ({ header }) => `${header.agent} registered`,
   "version.activated": ({ header }) => `${header.agent} activated`,
   "agent.docked": ({ body }) => `${body.agent} docked: ${plural(body.scope.length, "capability", "capabilities")}`,
-  revoked: ({ body }) => `Revoked: ${body.kind} ${short(body.target)}`,
+  revoked: ({ body }) => (body.target === undefined ? "Lease taken back" : `Revoked: ${body.kind} ${short(body.target)}`),
   "lease.issued": ({ header, body }) => `Lease for ${header.agent} until ${clockText(body.expires_at)}`,
   "lease.renewed": ({ body }) => `Lease renewed until ${clockText(body.expires_at)}`,
   "lease.delegated": ({ body }) => `Delegated to ${body.agent}`,
@@ -87,6 +90,11 @@ const TITLES = {
   denied: ({ header, body }) => `${header.action ?? "An action"} denied ${body.count > 1 ? `${body.count} times` : ""}`,
   "state.changed": ({ body }) => `${body.before} → ${body.after}`,
   intervention: ({ body }) => `A person’s hand: ${body.action}`,
+  "policy.published": ({ body }) => `Liveness policy ${body.version} for ${body.agent === "*" ? "every agent" : body.agent}`,
+  "dispatch.ordered": ({ body }) => `${body.agent} dispatched`,
+  redispatched: ({ body }) => `Start of ${body.agent} ordered, epoch ${body.epoch}`,
+  "dispatch.ended": ({ body }) => `Dispatch of ${body.agent} ${body.outcome}`,
+  notified: ({ body }) => `Notice of ${body.topic} to ${body.channel} ${body.outcome}`,
   erased: ({ body }) => `${plural(body.receipts.length, "payload")} erased`,
 };
 

@@ -75,7 +75,9 @@ def find_files(folder: Path, pattern: str) -> list[Path]:
         found = [base] if not rest else list(base.glob(rest))
     except (ValueError, OSError) as error:
         raise InvalidInputError(
-            "pattern_malformed", f"{pattern!r} is no pattern for files: {error}.", fix="Correct on_crash.collect."
+            "pattern_malformed",
+            f"{pattern!r} is no pattern for files: {error}.",
+            fix="Correct on_crash.collect.",
         ) from error
     root = base if rest else base.parent
     inside = [path for path in found if path.is_file() and path.resolve().is_relative_to(root.resolve())]

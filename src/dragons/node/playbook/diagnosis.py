@@ -145,8 +145,16 @@ _BY_SIGNAL = {
         "It used memory that is not its own: a fault in native code.",
         "Look at native extensions that changed lately, and keep a core dump.",
     ),
-    "SIGABRT": ("aborted", "It ended itself after a check of its own failed.", "Read the last lines before it."),
-    "SIGBUS": ("bus_error", "It touched memory that is not there any more.", "Check the disk and mapped files."),
+    "SIGABRT": (
+        "aborted",
+        "It ended itself after a check of its own failed.",
+        "Read the last lines before it.",
+    ),
+    "SIGBUS": (
+        "bus_error",
+        "It touched memory that is not there any more.",
+        "Check the disk and mapped files.",
+    ),
     "SIGILL": ("illegal_instruction", "Its code is not for this processor.", "Check how it was built."),
     "SIGFPE": ("arithmetic_fault", "It divided by zero in native code.", "Look at the input it was given."),
     "SIGTERM": ("terminated", "Somebody asked it to end.", "Find out who sent SIGTERM."),
@@ -215,7 +223,9 @@ def _by_end(crash: Crash, raised: Traceback | None) -> Diagnosis:
             retry=True,
         )
     how = f"signal {crash.signal}" if crash.signal else f"exit status {crash.exit_status}"
-    return Diagnosis(UNKNOWN, f"It ended with {how}; no rule knows why.", "Read the collected log.", retry=True)
+    return Diagnosis(
+        UNKNOWN, f"It ended with {how}; no rule knows why.", "Read the collected log.", retry=True
+    )
 
 
 def _with_place(found: Diagnosis, raised: Traceback | None) -> Diagnosis:

@@ -40,16 +40,15 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """A part of a playbook."""
 
 
-class Ready(Strict):
+class Ready(Strict, frozen=True):
     """When the service counts as started: `url` answers below 400, or `tcp` (host:port) takes a connection."""
 
     url: Url = ""
     tcp: Annotated[str, msgspec.Meta(pattern=r"^([^\s:]{1,255}:\d{1,5})?$(?!\n)")] = ""
     timeout_seconds: Pause = 30.0
-    interval_seconds: Pause = 5.0
 
 
-class Service(Strict):
+class Service(Strict, frozen=True):
     """The program. `folder` is relative to the playbook's own."""
 
     command: Annotated[list[Text], msgspec.Meta(min_length=1, max_length=64)]
@@ -59,14 +58,14 @@ class Service(Strict):
     stop_grace_seconds: Seconds = 10.0
 
 
-class Collect(Strict):
+class Collect(Strict, frozen=True):
     """How much of the output, and of which files beside it, is looked at after a crash."""
 
     lines: Annotated[int, msgspec.Meta(ge=1, le=2_000)] = 200
     files: Annotated[list[Text], msgspec.Meta(max_length=16)] = []
 
 
-class Rule(Strict):
+class Rule(Strict, frozen=True):
     """What a line of the log means. `retry` says whether a restart can help."""
 
     name: Name
@@ -76,14 +75,14 @@ class Rule(Strict):
     retry: bool = True
 
 
-class Diagnose(Strict):
+class Diagnose(Strict, frozen=True):
     """Own rules come first, in their order; the built-in ones after them."""
 
     builtin: bool = True
     rules: Annotated[list[Rule], msgspec.Meta(max_length=RULES_MAX)] = []
 
 
-class Model(Strict):
+class Model(Strict, frozen=True):
     """A model that is asked for advice. `key_env` names the variable of the runner that holds its key."""
 
     provider: Literal["openai", "anthropic"]
@@ -94,13 +93,15 @@ class Model(Strict):
     redact: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)] = []
 
 
-class OnCrash(Strict):
+class OnCrash(Strict, frozen=True):
+    """What is looked at, and who is asked, before anything is done about a crash."""
+
     collect: Collect = Collect()
     diagnose: Diagnose = Diagnose()
     model: Model | None = None
 
 
-class Restart(Strict):
+class Restart(Strict, frozen=True):
     """`attempts` restarts, each after twice the pause; forgotten once it has run for `reset_after_seconds`."""
 
     attempts: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 3
@@ -109,13 +110,13 @@ class Restart(Strict):
     reset_after_seconds: Pause = 300.0
 
 
-class Postmortem(Strict):
+class Postmortem(Strict, frozen=True):
     """Where it is written; `{session}` and `{agent}` are filled in. Relative to the playbook's folder."""
 
     path: Text = "postmortems/{session}.md"
 
 
-class Channel(Strict):
+class Channel(Strict, frozen=True):
     """Whom to tell: the kind of channel, and its `name` in the notifiers' file where there are several."""
 
     channel: Literal["slack", "email", "webhook"]
@@ -127,7 +128,9 @@ class Channel(Strict):
         return f"notify:{self.channel}"
 
 
-class Playbook(Strict):
+class Playbook(Strict, frozen=True):
+    """The whole file."""
+
     version: Literal[1]
     service: Service
     on_crash: OnCrash = OnCrash()
@@ -147,7 +150,9 @@ def load_playbook(path: Path) -> Playbook:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise NotFoundError(
-            "playbook_missing", f"There is no {path}.", fix=f"Write {PLAYBOOK_FILE}; docs/playbooks.md shows one."
+            "playbook_missing",
+            f"There is no {path}.",
+            fix=f"Write {PLAYBOOK_FILE}; docs/playbooks.md shows one.",
         ) from error
     if len(data) > YAML_BYTES_MAX:
         raise _invalid(path.name, 1, f"larger than {YAML_BYTES_MAX} bytes")
@@ -218,7 +223,9 @@ def _check(playbook: Playbook, root: yaml.Node, source: str) -> None:
         raise _at(root, source, ["postmortem", "path"], "only {session} and {agent} are filled in")
     pairs = [(one.channel, one.name) for one in playbook.notify]
     if len(set(pairs)) < len(pairs):
-        raise _at(root, source, ["notify"], "a channel is named twice", fix="Leave one out, or give each a name.")
+        raise _at(
+            root, source, ["notify"], "a channel is named twice", fix="Leave one out, or give each a name."
+        )
 
 
 def _check_pattern(pattern: str, root: yaml.Node, source: str, place: list[str | int]) -> None:

@@ -275,8 +275,9 @@ def _stop(state: RunState, event: Event, _playbook: Playbook, _now_ms: int) -> S
 
 def _stop_harder(state: RunState, event: Event, _playbook: Playbook, _now_ms: int) -> Step:
     ending, why = _told(event)
-    if state.ending is Ending.UNAUTHORIZED or ending is Ending.STOPPED:
-        return Step(state)
+    if ending is Ending.STOPPED:
+        # Asked for twice: somebody does not want to wait for the grace.
+        return Step(state, (StopService(),))
     return Step(replace(state, ending=ending, why=why))
 
 

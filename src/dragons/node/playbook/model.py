@@ -7,7 +7,7 @@ what the run does. Never sends a log that was not redacted and bounded, and neve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -39,24 +39,6 @@ class ModelError(DragonsError):
         super().__init__("model_failed", f"The model gave no advice: {why}.", fix="Check on_crash.model.")
 
 
-class Question(NamedTuple):
-    """What the model is told: how the service ended, what the rules found, and the redacted log."""
-
-    command: str
-    crash: Crash
-    diagnosis: Diagnosis
-    log: str
-
-    @property
-    def text(self) -> str:
-        """The whole message."""
-        how = self.crash.signal or f"exit status {self.crash.exit_status}"
-        return (
-            f"Command: {self.command}\nIt ended with {how} after {self.crash.duration_ms} ms.\n"
-            f"Rules say: {self.diagnosis.rule}: {self.diagnosis.cause}\n\n<log>\n{self.log}\n</log>"
-        )
-
-
 def key_of(model: Model, environment: Mapping[str, str]) -> str:
     """The model's key from the runner's environment; empty when the playbook names none."""
     if model.key_env is None:
@@ -71,9 +53,18 @@ def key_of(model: Model, environment: Mapping[str, str]) -> str:
     return key
 
 
-def ask_model(model: Model, key: str, question: Question, clock: Clock) -> str:
+def question_of(command: str, crash: Crash, found: Diagnosis, log: str) -> str:
+    """What the model is told: how the service ended, what the rules found, and the log."""
+    how = f"signal {crash.signal}" if crash.signal else f"exit status {crash.exit_status}"
+    return (
+        f"Command: {command}\nIt ended with {how} after {crash.duration_ms} ms.\n"
+        f"Rules say: {found.rule}: {found.cause}\n\n<log>\n{log}\n</log>"
+    )
+
+
+def ask_model(model: Model, key: str, question: str, clock: Clock) -> str:
     """The model's advice, at most `ANSWER_LENGTH_MAX` characters; ModelError when there is none."""
-    url, headers, body = request_of(model, key, question.text)
+    url, headers, body = request_of(model, key, question)
     until_ms = clock.boot_ms() + int(model.timeout_seconds * 1000)
     timeout = httpx2.Timeout(model.timeout_seconds)
     proxied = urlsplit(url).hostname not in _LOOPBACK
@@ -92,7 +83,7 @@ def ask_model(model: Model, key: str, question: Question, clock: Clock) -> str:
                 if clock.boot_ms() > until_ms:
                     raise ModelError("its answer took too long")
             status = response.status_code
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         raise ModelError(type(error).__name__) from error
     if not httpx2.codes.is_success(status):
         raise ModelError(f"HTTP status {status}")

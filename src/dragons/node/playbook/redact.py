@@ -47,7 +47,9 @@ def secret_values(environment: Mapping[str, str]) -> list[str]:
     return [value for name, value in environment.items() if _NAMED.fullmatch(name)]
 
 
-def redact(text: str, own: Sequence[str] = (), values: Iterable[str] = (), *, bytes_max: int = BYTES_MAX) -> Redacted:
+def redact(
+    text: str, own: Sequence[str] = (), values: Iterable[str] = (), *, bytes_max: int = BYTES_MAX
+) -> Redacted:
     """The end of `text`, at most `bytes_max` bytes of UTF-8, without what looks like a secret."""
     places = 0
     for value in sorted({one for one in values if len(one) >= _VALUE_LENGTH_MIN}, key=len, reverse=True):
@@ -61,5 +63,5 @@ def redact(text: str, own: Sequence[str] = (), values: Iterable[str] = (), *, by
         places += found
     # Cut last: a secret that is cut in two has no form any more.
     data = text.encode("utf-8", "replace")
-    kept = data[-bytes_max:].decode("utf-8", "ignore")
+    kept = data[max(0, len(data) - bytes_max) :].decode("utf-8", "ignore")
     return Redacted(kept, places, len(text) - len(kept))

@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,15 +72,18 @@ class Tail:
 class Running:
     """One start of the service. Made in the thread that lives longest: its end is the service's."""
 
-    def __init__(self, service: Service, folder: Path, clock: Clock, take: Take) -> None:
-        """InvalidInputError when it can't be started."""
+    def __init__(
+        self, service: Service, folder: Path, clock: Clock, take: Take, *, hidden: Sequence[str] = ()
+    ) -> None:
+        """InvalidInputError when it can't be started. `hidden` variables of ours are not for it."""
         self._clock = clock
         self._take = take
         self._grace_ms = int(service.stop_grace_seconds * 1000)
         self._kill_ms = -1
         self.tail = Tail()
         flush_own()
-        environment = environment_of(os.environ, service.environment)
+        own = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment = environment_of(own, service.environment)
         self.started_boot_ms = clock.boot_ms()
         self._child = Child(service.command, environment, folder, attended=False)
         self._selector = selectors.DefaultSelector()
@@ -109,9 +112,18 @@ class Running:
         # A stopped program could not even notice.
         self._child.signal(signal.SIGCONT)
 
-    def freeze(self, *, frozen: bool) -> None:
-        """Hold it still while there is no authority for it, or let it go on."""
-        self._child.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+    @property
+    def is_stopping(self) -> bool:
+        """True once it was asked to end."""
+        return self._kill_ms >= 0
+
+    def freeze(self) -> None:
+        """Hold it still while there is no authority for it."""
+        self._child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._child.signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Give everything back; the service is killed if it still runs."""
@@ -169,14 +181,6 @@ def probe(ready: Ready) -> bytes | None:
             return data if response.status_code < _BAD_STATUS else None
     except (httpx2.HTTPError, OSError):
         return None
-
-
-def sha256_pair(ended: Ended) -> Mapping[str, tuple[str, int]]:
-    """Digest and size of each stream, by its name."""
-    return {
-        "stdout": (ended.stdout_sha256, ended.stdout_bytes),
-        "stderr": (ended.stderr_sha256, ended.stderr_bytes),
-    }
 
 
 def _group_lives(group: int) -> bool:

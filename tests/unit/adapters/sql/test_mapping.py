@@ -15,6 +15,7 @@ SAMPLES: dict[str, list[Any]] = {
     "int": [0, 1, 2**62],
     "bytes": [b"", b"\x00\xff"],
     "tuple[str, ...]": [(), ("a",), ("b", 'a"b', "ä")],
+    "tuple[int, ...]": [(), (7,), (2**62, 0, 1)],
     "OrganismState": list(OrganismState),
 }
 

@@ -57,7 +57,9 @@ def test_what_must_stay_stays(connection: Connection, table: str) -> None:
             run(connection, statement)
 
 
-@pytest.mark.parametrize("version", ["2", "0", "NULL"])
+@pytest.mark.parametrize(
+    "version", [str(schema.SCHEMA_VERSION + 1), str(schema.SCHEMA_VERSION - 1), "0", "NULL"]
+)
 def test_another_version_is_refused(connection: Connection, version: str) -> None:
     schema.prepare(connection)
     if version == "NULL":

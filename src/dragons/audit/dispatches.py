@@ -1,0 +1,77 @@
+"""Dispatches as the ledger tells them: what operators ordered, each start of it, and its end.
+
+An instance of an ordered dispatch begins only by a start that is on the record for exactly its epoch.
+A dispatch that nobody ordered is a launch by hand: it has no starts and is not judged here. Every answer
+is None, or `code: detail`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dragons.authority.lease import Lease
+from dragons.core.vocabulary import Reason
+from dragons.evidence.receipt import DispatchEnd, Redispatch
+from dragons.liveness.dispatch import Dispatch
+
+
+@dataclass(slots=True)
+class Ordered:
+    """A dispatch that an operator ordered; `epoch` is that of its newest start, 0 before the first."""
+
+    agent: str
+    epoch: int = 0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Dispatches:
+    """Every ordered dispatch so far, by its id."""
+
+    known: dict[str, Ordered] = field(default_factory=dict)
+
+    def admit_dispatch(self, body: Dispatch, newest: int) -> str | None:
+        """Take in an order; `newest` is the newest epoch that was leased under its id, 0 for none."""
+        if body.dispatch_id in self.known or newest:
+            return f"dispatch_exists: {body.dispatch_id} had begun before"
+        self.known[body.dispatch_id] = Ordered(body.agent)
+        return None
+
+    def admit_end(self, body: DispatchEnd) -> str | None:
+        """Take in the end of a dispatch, of which there is one."""
+        if wrong := self._refuse(body.dispatch_id, body.agent):
+            return wrong
+        self.known[body.dispatch_id].ended = True
+        return None
+
+    def refuse_start(self, body: Redispatch, newest: int) -> str | None:
+        """Why the next instance may not be ordered; `newest` is the newest epoch that was leased."""
+        if wrong := self._refuse(body.dispatch_id, body.agent):
+            return wrong
+        if body.epoch <= newest:
+            return f"{Reason.EPOCH_STALE}: epoch {newest} was dispatched before"
+        return None
+
+    def start(self, body: Redispatch) -> None:
+        """The next instance is ordered; an open start before it counts no more."""
+        self.known[body.dispatch_id].epoch = body.epoch
+
+    def refuse_launch(self, body: Lease) -> str | None:
+        """Why this first lease is not the one that a start of its dispatch asked for."""
+        if body.dispatch_id not in self.known:
+            return None
+        if wrong := self._refuse(body.dispatch_id, body.agent):
+            return wrong
+        if self.known[body.dispatch_id].epoch != body.epoch:
+            return f"{Reason.DISPATCH_NOT_ORDERED}: no start is ordered for epoch {body.epoch}"
+        return None
+
+    def _refuse(self, dispatch_id: str, agent: str) -> str | None:
+        ordered = self.known.get(dispatch_id)
+        if ordered is None:
+            return f"{Reason.DISPATCH_NOT_ORDERED}: {dispatch_id}"
+        if ordered.agent != agent:
+            return f"{Reason.DISPATCH_NOT_ORDERED}: {dispatch_id} is of {ordered.agent}, not {agent}"
+        if ordered.ended:
+            return f"{Reason.DISPATCH_ENDED}: {dispatch_id}"
+        return None

@@ -1,0 +1,1 @@
+"""Dispatchers: what starts and stops the instances that a node was ordered to run."""

@@ -1,0 +1,81 @@
+"""Ordered, started for one epoch, ended: what a dispatch allows. Whole ledgers are in tests/tamper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dragons.audit.dispatches import Dispatches
+from dragons.core.clock import format_time
+from dragons.core.hashing import ZERO
+from dragons.evidence.receipt import DispatchEnd, Redispatch
+from dragons.liveness.dispatch import Dispatch
+from tests.property.builders import NOW_MS, make_lease, name
+
+LEASE = make_lease()
+AT = format_time(NOW_MS)
+ORDER = Dispatch(
+    dispatch_id=LEASE.dispatch_id, tenant_id=LEASE.tenant_id, agent=LEASE.agent, dispatcher="process", target="node-1",
+    scope=[], ttl_seconds=900, goal_hash=ZERO, spec_hash=ZERO, created_at=AT,
+)  # fmt: skip
+
+
+def start_of(epoch: int, **changes: Any) -> Redispatch:
+    known = {"tenant_id": LEASE.tenant_id, "dispatch_id": LEASE.dispatch_id, "agent": LEASE.agent}
+    rest = {"order_id": name("ord", 1), "reason": "x", "fenced_by": "none", "not_before": AT, "at": AT}
+    return Redispatch(**{**known, **rest, "epoch": epoch, **changes})
+
+
+def end_of(**changes: Any) -> DispatchEnd:
+    known = {"tenant_id": LEASE.tenant_id, "dispatch_id": LEASE.dispatch_id, "agent": LEASE.agent}
+    return DispatchEnd(**{**known, "outcome": "completed", "reason": "x", "at": AT, **changes})
+
+
+def code(wrong: str | None) -> str:
+    return (wrong or "").partition(":")[0]
+
+
+@pytest.fixture
+def dispatches() -> Dispatches:
+    made = Dispatches()
+    assert made.admit_dispatch(ORDER, 0) is None
+    return made
+
+
+def test_an_instance_begins_by_a_start_of_exactly_its_epoch(dispatches: Dispatches) -> None:
+    assert code(dispatches.refuse_launch(LEASE)) == "dispatch_not_ordered"
+    for epoch in (LEASE.epoch + 1, LEASE.epoch):
+        assert dispatches.refuse_start(start_of(epoch), 0) is None
+        dispatches.start(start_of(epoch))
+        expected = "" if epoch == LEASE.epoch else "dispatch_not_ordered"
+        assert code(dispatches.refuse_launch(LEASE)) == expected
+
+
+def test_a_launch_by_hand_is_not_judged(dispatches: Dispatches) -> None:
+    assert dispatches.refuse_launch(make_lease(dispatch_id=name("dsp", 9))) is None
+
+
+def test_a_start_is_for_a_newer_epoch(dispatches: Dispatches) -> None:
+    assert code(dispatches.refuse_start(start_of(3), 3)) == "epoch_stale"
+    assert code(dispatches.refuse_start(start_of(2), 3)) == "epoch_stale"
+    assert dispatches.refuse_start(start_of(4), 3) is None
+
+
+def test_a_dispatch_is_ordered_once_and_before_it_begins(dispatches: Dispatches) -> None:
+    assert code(dispatches.admit_dispatch(ORDER, 0)) == "dispatch_exists"
+    assert code(Dispatches().admit_dispatch(ORDER, 1)) == "dispatch_exists"
+
+
+def test_nothing_begins_after_the_end(dispatches: Dispatches) -> None:
+    dispatches.start(start_of(LEASE.epoch))
+    assert dispatches.admit_end(end_of()) is None
+    assert code(dispatches.admit_end(end_of())) == "dispatch_ended"
+    assert code(dispatches.refuse_start(start_of(9), 0)) == "dispatch_ended"
+    assert code(dispatches.refuse_launch(LEASE)) == "dispatch_ended"
+
+
+@pytest.mark.parametrize("changes", [{"dispatch_id": name("dsp", 9)}, {"agent": "notifier"}])
+def test_what_belongs_to_no_order(dispatches: Dispatches, changes: dict[str, str]) -> None:
+    assert code(dispatches.refuse_start(start_of(1, **changes), 0)) == "dispatch_not_ordered"
+    assert code(dispatches.admit_end(end_of(**changes))) == "dispatch_not_ordered"
