@@ -27,8 +27,8 @@ from dragons.core.clock import TIME_PATTERN
 from dragons.core.vocabulary import OrganismState, Reason
 from dragons.evidence import payload, receipt
 from dragons.identity import manifest, measure, records, tokens
-from dragons.liveness import heartbeat
-from dragons.liveness.organism import TRANSITIONS
+from dragons.liveness import dispatch, heartbeat, policy
+from dragons.liveness.organism import MOVES, Trigger
 from dragons.settings import Settings
 from scripts.spec_examples import EXAMPLES
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MEANINGS = ROOT / "scripts" / "spec_fields.yaml"
 _MODULES = (
     statement, manifest, measure, records, tokens, catalogue, dock, lease, revocation, receipt, payload,
-    heartbeat, pack,
+    heartbeat, policy, dispatch, pack,
 )  # fmt: skip
 _BLOCK = re.compile(
     r"(?P<open><!-- (?P<kind>[a-z]+)(?:: (?P<name>[A-Za-z_-]+))? -->)\n(?P<body>.*?)(?P<end><!-- end -->)",
@@ -54,6 +54,7 @@ class Meanings:
         found: dict[str, Any] = yaml.safe_load(MEANINGS.read_text("utf-8"))
         self.reasons: dict[str, str] = found.pop("reasons")
         self.states: dict[str, str] = found.pop("states")
+        self.triggers: dict[str, str] = found.pop("triggers")
         self.settings: dict[str, str] = found.pop("settings")
         self.shared: dict[str, Any] = found.pop("shared")
         self.documents: dict[str, dict[str, Any]] = found
@@ -182,11 +183,25 @@ def organism(_: str, meanings: Meanings) -> str:
     rows = ["| state | meaning | may become |", "|---|---|---|"]
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> running"]
     for state in OrganismState:
-        after = [one for one in OrganismState if one in TRANSITIONS[state]]
+        follows = {after for (before, _), after in MOVES.items() if before is state}
+        after = [one for one in OrganismState if one in follows]
         names = ", ".join(f"`{one.value}`" for one in after)
         rows.append(f"| `{state.value}` | {meanings.states[state.value]} | {names or 'nothing: terminal'} |")
         lines += [f"    {state.value} --> {one.value}" for one in after] or [f"    {state.value} --> [*]"]
     return "\n".join([*rows, "", *lines, "```"])
+
+
+def moves(_: str, meanings: Meanings) -> str:
+    """The one table: which trigger leads from which state to which."""
+    if {trigger.value for trigger in Trigger} != set(meanings.triggers):
+        raise ValueError(f"triggers and their meanings differ: {set(Trigger) ^ set(meanings.triggers)}")
+    rows = ["| trigger | because | from | to |", "|---|---|---|---|"]
+    for trigger in Trigger:
+        pairs = [(before, after) for (before, why), after in MOVES.items() if why is trigger]
+        begins = ", ".join(f"`{before.value}`" for before in OrganismState if before in dict(pairs))
+        (to,) = {after for _, after in pairs}
+        rows.append(f"| `{trigger.value}` | {meanings.triggers[trigger.value]} | {begins} | `{to.value}` |")
+    return "\n".join(rows)
 
 
 def settings(_: str, meanings: Meanings) -> str:
@@ -213,6 +228,7 @@ MAKERS = {
     "copies": copies,
     "reasons": reasons,
     "organism": organism,
+    "moves": moves,
     "settings": settings,
     "example": example,
 }  # fmt: skip

@@ -172,9 +172,10 @@ def add_tenant(
 _FIRST_ROLES = (KeyRole.ROOT, KeyRole.OPERATOR, KeyRole.ISSUER, KeyRole.LEDGER)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, before_end: Callable[[], object] = lambda: None) -> None:
     """Serve a home until a signal ends it; open requests finish, feeds end, then the store closes.
 
+    `before_end` runs in a thread when the end was asked for, while requests are still answered.
     A second server on the same home does no harm, because the store admits one writer at a time;
     on the same port it is refused with a ConflictError.
     """
@@ -190,7 +191,7 @@ def serve(settings: Settings) -> None:
         )  # fmt: skip
         host, port = listening.getsockname()[:2]
         _log.info("serving", host=host, port=port, home=str(settings.home))
-        Server(config).run([listening])
+        Server(config, before_end).run([listening])
     finally:
         listening.close()
 
@@ -211,8 +212,13 @@ def tune_interpreter() -> None:
 class Server(uvicorn.Server):
     """Ends the event feeds before it waits for open requests, or they would never end."""
 
+    def __init__(self, config: uvicorn.Config, before_end: Callable[[], object] = lambda: None) -> None:
+        super().__init__(config)
+        self._before_end = before_end
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop feeds, then everything else."""
+        """Let `before_end` be done, stop feeds, then everything else."""
+        await asyncio.to_thread(self._before_end)
         app = self.config.app
         if isinstance(app, FastAPI):
             app.state.dispatcher.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import UNSET
+
 from dragons.core.vocabulary import OrganismState
 from dragons.liveness.organism import Trigger
 from tests.support import healing, packs, story, work
@@ -74,7 +76,14 @@ def lives() -> list[Case]:
         story.late_renewal(told.book, told.book.lease(told.dock))
         work.abandon(told.book, told.session)
 
+    def cancelled(told: Story) -> None:
+        dispatch, first = ordered(told)
+        healing.intervene(told.book, "reconciler", "stop", agent=UNSET, dispatch_id=dispatch)
+        healing.transition(told.book, first, Trigger.OPERATOR_STOPPED)
+        healing.end(told.book, dispatch, outcome="cancelled")
+
     made = [
+        named("valid-cancelled", "A dispatch that a person stopped.", "", cancelled),
         named("valid-healed", "An instance that stalled was taken out of service; the next one goes on.", "", healed),
         named("valid-quarantined", "An agent that flapped was isolated, released by a person, and went on.", "", isolated),
         named("valid-renewed-late", "A lease that was renewed a minute after its end; nothing was done in between.", "", late),

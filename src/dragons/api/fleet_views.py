@@ -156,6 +156,7 @@ def _hand(one: Hand) -> InterventionView:
         at=format_time(one.issued_ms),
         agent=one.agent,
         instance_id=one.instance_id,
+        dispatch_id=one.dispatch_id,
         action=one.action,
         reason=one.reason,
         operator=one.operator,

@@ -121,10 +121,14 @@ def history(reader: Reader, tenant_id: str, agent: str) -> History:
         )
     activations = reader.activations(tenant_id, agent)
     active = activations[-1].version if activations else 0
+    hold = reader.hold(tenant_id, agent)
     return History(
         agent=agent,
         versions=[_version(row, active=row.version == active) for row in versions],
         activations=_activations(activations),
+        held_since="" if hold is None else format_time(hold.since_ms),
+        held_reason="" if hold is None else hold.reason,
+        held_by="" if hold is None else hold.receipt_id,
     )
 
 

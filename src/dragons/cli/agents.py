@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Group
 from rich.text import Text
 
+from dragons.cli import interventions
 from dragons.cli.command import GOVERN, command, group
 from dragons.cli.context import Cli
-from dragons.cli.output import table
+from dragons.cli.output import fact_list, table
 from dragons.cli.values import age, duration, moment, short
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.identity.records import parse_version_name
@@ -18,11 +19,22 @@ from dragons.identity.records import parse_version_name
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from dragons.wire.dispatches import DispatchView, EffectivePolicy
+    from dragons.wire.fleet import FleetMember
     from dragons.wire.identity import History
-    from dragons.wire.liveness import InstanceView
 
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+_PAGE = 500
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes on the record.")]
+
+
+class _Agent(NamedTuple):
+    """What there is to show of an agent."""
+
+    history: History
+    members: list[FleetMember]
+    policy: EffectivePolicy
+    dispatches: list[DispatchView]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +47,7 @@ def register(app: typer.Typer) -> None:
         rollback
     )
     command(inner, "history", example="dragons agents history reconciler")(history)
-    command(inner, "stop", example='dragons agents stop reconciler --reason "wrong statement file"')(stop)
+    interventions.register(inner)
 
 
 def list_agents(cli: Cli) -> None:
@@ -62,10 +74,25 @@ def list_agents(cli: Cli) -> None:
 
 
 def show(cli: Cli, agent: AgentArgument) -> None:
-    """Show an agent: its versions and its running instances."""
-    versions, instances = cli.client.agent(agent), cli.client.instances(agent, live=True)
-    value = {"agent": versions.agent, "versions": versions.versions, "instances": instances.instances}
-    cli.printer.data(value, lambda: _agent_view(versions, instances.instances))
+    """Show an agent: its versions, whether it is quarantined, its policy, dispatches and running instances."""
+    client = cli.client
+    found = _Agent(
+        client.agent(agent),
+        client.fleet(agent, limit=_PAGE).members,
+        client.policy(agent),
+        client.dispatches(agent, open_only=True).dispatches,
+    )
+    versions = found.history
+    held = {"since": versions.held_since, "reason": versions.held_reason, "receipt": versions.held_by}
+    value = {
+        "agent": versions.agent,
+        "versions": versions.versions,
+        "held": held if versions.held_since else None,
+        "policy": {"version": found.policy.version, "origin": found.policy.origin},
+        "dispatches": found.dispatches,
+        "instances": found.members,
+    }
+    cli.printer.data(value, lambda: _agent_view(found))
 
 
 def history(cli: Cli, agent: AgentArgument) -> None:
@@ -110,36 +137,6 @@ def rollback(
     cli.recorded(recorded, f"{agent} is back at {agent}@v{target}.")
 
 
-def stop(
-    cli: Cli,
-    *,
-    agent: AgentArgument,
-    instance: Annotated[
-        str | None, typer.Option("--instance", metavar="ID", help="Only this instance.")
-    ] = None,
-    reason: ReasonOption = "stopped by the operator",
-) -> None:
-    """Stop an agent's running instances, for good; each stop is an intervention on the record."""
-    live = cli.client.instances(agent, live=True).instances
-    chosen = [one for one in live if instance in {None, one.instance_id}]
-    if not chosen:
-        raise NotFoundError(
-            "instance_missing",
-            f"{agent} has no running instance{f' {instance}' if instance else ''}.",
-            fix=f"`dragons agents show {agent}` lists what runs.",
-        )
-    stopped = [(one, cli.operator.intervene(one.instance_id, reason=reason)) for one in chosen]
-    cli.printer.rows(
-        {"stopped": [{"instance_id": one.instance_id, "receipt": receipt} for one, receipt in stopped]},
-        ("instance", "version", "receipt", "seq"),
-        [
-            (one.instance_id, f"{agent}@v{one.version}", receipt.receipt_id, receipt.seq)
-            for one, receipt in stopped
-        ],
-        empty="",
-    )
-
-
 def version_of(text: str) -> tuple[str, int]:
     """Agent and number of `reconciler@v2`; InvalidInputError otherwise."""
     try:
@@ -165,8 +162,8 @@ def _before(found: History) -> int:
     return parse_version_name(earlier[-1])[1]
 
 
-def _agent_view(found: History, instances: list[InstanceView]) -> RenderableType:
-
+def _agent_view(found: _Agent) -> RenderableType:
+    history, policy = found.history, found.policy
     versions = table(
         ("version", "active", "registered", "by", "files", "capabilities", "manifest_hash"),
         [
@@ -179,25 +176,44 @@ def _agent_view(found: History, instances: list[InstanceView]) -> RenderableType
                 v.capabilities,
                 short(v.manifest_hash),
             )
-            for v in found.versions
+            for v in history.versions
         ],
     )
-    if not instances:
-        return Group(versions, Text(""), Text("No instance is running.", style="dim"))
-    running = table(
-        ("instance", "version", "state", "since", "lease left", "last heartbeat", "progress", "epoch"),
+    held = f"since {moment(history.held_since)}: {history.held_reason} ({history.held_by})"
+    whose = "its own" if policy.origin == history.agent else "that of every agent"
+    standing = fact_list(
+        [
+            ("quarantined", held if history.held_since else "no"),
+            ("policy", f"{whose}, version {policy.version}" if policy.version else "the product's defaults"),
+        ]
+    )
+    parts: list[RenderableType] = [versions, Text(""), standing, Text("")]
+    if found.dispatches:
+        columns = ("dispatch", "state", "epoch", "restarts", "target", "reason")
+        dispatched = [
+            (d.dispatch_id, d.state, d.epoch, d.restarts, d.target, d.state_reason) for d in found.dispatches
+        ]
+        parts += [table(columns, dispatched), Text("")]
+    return Group(*parts, _running(found.members))
+
+
+def _running(members: list[FleetMember]) -> RenderableType:
+    if not members:
+        return Text("No instance is running.", style="dim")
+    return table(
+        ("instance", "version", "state", "since", "lease", "last heartbeat", "progress", "epoch", "reason"),
         [
             (
-                i.instance_id,
-                f"v{i.version}",
-                i.state,
-                moment(i.state_since),
-                duration(i.lease_left_seconds),
-                age(i.pulse_age_ms),
-                f"{i.progress_sequence} {i.progress_source}".strip(),
-                i.epoch,
+                m.instance_id,
+                f"v{m.version}",
+                m.state,
+                moment(m.state_since),
+                f"{duration(m.lease_left_seconds)} left" if m.lease_status == "valid" else m.lease_status,
+                age(m.pulse_age_ms),
+                f"{m.progress_sequence} {m.progress_source}".strip(),
+                m.epoch,
+                m.state_reason,
             )
-            for i in instances
+            for m in members
         ],
     )
-    return Group(versions, Text(""), running)

@@ -19,16 +19,21 @@ from dragons.cli import (
     bench,
     capabilities,
     demo,
+    dispatch,
     docks,
     doctor,
+    fleet,
     init,
     keys,
     leases,
     ledger,
     manifests,
+    mtboi,
+    node,
     notifiers,
     packs,
     playbook,
+    policies,
     receipts,
     sessions,
     tokens,
@@ -98,8 +103,8 @@ def _program(
 
 
 for _module in (
-    demo, init, up, run_command, doctor, bench,
-    capabilities, manifests, agents, docks, playbook, leases, keys, tokens, notifiers,
+    demo, init, up, run_command, dispatch, node, doctor, bench,
+    fleet, mtboi, capabilities, manifests, agents, docks, policies, playbook, leases, keys, tokens, notifiers,
     verify, packs, sessions, receipts, ledger,
 ):  # fmt: skip
     _module.register(app)

@@ -84,6 +84,20 @@ DispatchOption = Annotated[
     str,
     typer.Option("--dispatch", metavar="ID", help="Continue an earlier dispatch with the next epoch."),
 ]
+EpochOption = Annotated[
+    int,
+    typer.Option(
+        "--epoch", min=0, metavar="N", help="The epoch that was ordered: refused when another one is next."
+    ),
+]
+HandoverOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--handover",
+        metavar="FILE",
+        help="Where the instance before had got to, JSON as the order brought it; the program can read it.",
+    ),
+]
 WatchOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -127,6 +141,8 @@ def run(
     register_changed: RegisterOption = False,
     strict: StrictOption = False,
     dispatch: DispatchOption = "",
+    epoch: EpochOption = 0,
+    handover: HandoverOption = None,
     watch: WatchOption = None,
     replay: ReplayOption = True,
     receipt: ReceiptOption = None,
@@ -152,6 +168,8 @@ def run(
         delegate_scope=tuple(delegate or ()),
         ttl_seconds=parse_duration(ttl),
         dispatch_id=dispatch,
+        epoch=epoch,
+        handover=None if handover is None else read_handover_file(handover),
         watch=tuple(watch or ()),
         auto_register=not strict,
         register=register_changed,
@@ -176,6 +194,16 @@ def run(
     if result.waiting:
         cli.printer.note(f"{result.waiting} receipts wait on this machine; they are sent by the next run.")
     return result.exit_code
+
+
+def read_handover_file(path: Path) -> dict[str, object]:
+    """The JSON object in a file."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            "handover_malformed", f"{path} is no JSON object.", fix="Write what the order brought into it."
+        ) from error
 
 
 def operator_at_hand(cli: Cli, *, needed: bool) -> Operator | None:

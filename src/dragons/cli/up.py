@@ -14,6 +14,7 @@ import typer
 from dragons.cli.command import START, command
 from dragons.cli.context import Cli
 from dragons.cli.init import DEFAULT_TENANT, NameOption, OperatorOption, make_home, settings_of, tell_keys
+from dragons.cli.localnode import LocalNode, node_command
 from dragons.cli.output import write_json
 from dragons.core.errors import NotFoundError
 
@@ -43,20 +44,28 @@ def up(
     ] = None,
     name: NameOption = DEFAULT_TENANT,
     operator: OperatorOption = None,
+    no_node: Annotated[
+        bool, typer.Option("--no-node", help="Run no node here: dispatches wait for one of another process.")
+    ] = False,
 ) -> None:
     """Start the control plane and serve until Ctrl-C; the first start makes the home.
 
-    With -o json one document on standard output says that it is ready.
+    A node named `local` runs beside it and carries out dispatches. With -o json one document on standard output says that it is ready.
     """
     settings = settings_of(cli, host=host, port=_port(cli, port))
     made = make_home(settings, name, operator, None)
     remember_url(cli, settings.url)
-    announcer = threading.Thread(target=_announce, args=(cli, settings.url, made), daemon=True)
-    announcer.start()
+    node = None if no_node else LocalNode(node_command(cli.home, settings.url), cli.printer.note)
+
+    def attend() -> None:
+        if _announce(cli, settings.url, made) and node is not None:
+            node.keep()
+
+    threading.Thread(target=attend, daemon=True).start()
     from dragons.compose import serve
 
     try:
-        serve(settings)
+        serve(settings, (lambda: None) if node is None else node.end)
     except KeyboardInterrupt:
         # Ctrl-C is how a person ends it; everything was closed before this arrives.
         cli.printer.note("The control plane is stopped.")
@@ -89,9 +98,10 @@ def _port(cli: Cli, wanted: int | None) -> int | None:
         return None
 
 
-def _announce(cli: Cli, url: str, made: Tenancy) -> None:
+def _announce(cli: Cli, url: str, made: Tenancy) -> bool:
+    """Say that the control plane is ready, once it is; False when it never became so."""
     if not _ready(url):
-        return
+        return False
     if cli.printer.as_json:
         write_json(
             {
@@ -104,7 +114,7 @@ def _announce(cli: Cli, url: str, made: Tenancy) -> None:
                 "token_file": str(made.token_path),
             }
         )
-        return
+        return True
     cli.printer.note(
         f"\nThe control plane is ready at {url}, home {cli.home}."
         f"\n  tenant            {made.tenant_id}"
@@ -116,12 +126,14 @@ def _announce(cli: Cli, url: str, made: Tenancy) -> None:
         "\nIn another terminal:"
         "\n  dragons doctor                       is all well?"
         '\n  dragons run --agent NAME --goal "…" -- COMMAND    govern any program, as it is'
+        '\n  dragons dispatch create --goal "…" -- COMMAND     have it run, and restarted when it fails'
         "\nFor an agent with capabilities of its own:"
         "\n  dragons capabilities publish FILE    say what each capability means"
         "\n  dragons manifests register DIR --activate"
         "\n  dragons docks create --agent NAME --scope CAP"
         "\nCtrl-C stops the control plane. Agents whose authority can't be checked are denied meanwhile.\n"
     )
+    return True
 
 
 def _ready(url: str) -> bool:

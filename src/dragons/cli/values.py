@@ -51,6 +51,16 @@ def duration(seconds: int) -> str:
     return " ".join(parts[:2])
 
 
+def brief(seconds: int) -> str:
+    """As `duration` where there is no room: `4m`, `2d3h`."""
+    return duration(seconds).replace(" min", "m").replace(" ", "")
+
+
+def brief_age(milliseconds: int) -> str:
+    """How long ago, where there is no room: `3s`, `2h5m`; `-` for what never happened."""
+    return "-" if milliseconds < 0 else brief(milliseconds // 1000)
+
+
 def age(milliseconds: int) -> str:
     """`2.4 s ago`, `3 min 5 s ago`; `never` for a time that is not known."""
     if milliseconds < 0:

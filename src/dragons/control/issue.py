@@ -263,11 +263,7 @@ def _fit_dock(reader: Reader, wish: Wish, dock: Dock, now_ms: int) -> tuple[str,
     # Here as in `refuse_outside_dock`, so that an older dock which lasts longer has its turn.
     if isinstance(dock.not_after, str) and now_ms + wish.ttl_seconds * 1000 > parse_time(dock.not_after):
         return Refused(Reason.DOCK_EXPIRED, f"the dock ends at {dock.not_after}")
-    live = sum(
-        1
-        for one in reader.instances(wish.tenant_id, agent=dock.agent, live=True)
-        if one.dock_id == dock.dock_id and one.dispatch_id != wish.replaces
-    )
+    live = reader.live_under(wish.tenant_id, dock.dock_id, but_dispatch=wish.replaces)
     if live >= dock.instances_max:
         return Refused(Reason.DOCK_INSTANCES_EXHAUSTED, f"{live} of {dock.instances_max} run already")
     return scope

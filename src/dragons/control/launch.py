@@ -19,8 +19,10 @@ from dragons.core.capability import scope_of
 from dragons.core.errors import ConflictError, InvalidInputError, NotFoundError
 from dragons.core.ids import DISPATCH, check_id, check_instance_id, new_id
 from dragons.core.keys import PublicKey, Signer
+from dragons.core.statement import parse_envelope
 from dragons.core.vocabulary import OrganismState, Reason
 from dragons.identity.manifest import Manifest, check_manifest
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
 from dragons.liveness.organism import Replaced
 
 
@@ -50,18 +52,19 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
         raise InvalidInputError("ttl_invalid", f"A lease lasts 1 to {TTL_SECONDS_MAX} seconds.")
     if tx.instance(caller.tenant_id, wanted.instance_id) is not None:
         raise ConflictError("instance_exists", f"{wanted.instance_id} was launched already.")
+    ordered = _ordered(tx, caller.tenant_id, wanted.dispatch_id)
     wish = Wish(
         caller.tenant_id,
         wanted.instance_id,
         PublicKey(wanted.instance_key),
         wanted.manifest,
-        tuple(scope_of(wanted.scope)),
+        tuple(scope_of(wanted.scope if ordered is None else wanted.scope or ordered.scope)),
         tuple(scope_of(wanted.delegate_scope)),
         wanted.ttl_seconds,
         replaces=wanted.dispatch_id,
     )
     place = _place(tx, caller, wanted)
-    held = _held(tx, caller.tenant_id, wanted)
+    held = _held(tx, caller.tenant_id, wanted) or _refuse_beyond(wish, ordered)
     if held is not None:
         return _refuse(tx, issuer, wish, held)
     fitting = fit(tx, wish, tx.now_ms)
@@ -72,6 +75,23 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
     grant = issue(tx, issuer, made)
     _carry_out(tx, grant, old, wanted.node)
     return grant
+
+
+def _ordered(tx: Transaction, tenant_id: str, dispatch_id: str) -> Dispatch | None:
+    """What an operator signed of this dispatch, None when nobody ordered it."""
+    row = tx.dispatch(tenant_id, dispatch_id) if dispatch_id else None
+    return None if row is None else parse_envelope(row.statement).body(DISPATCH_ORDER, Dispatch)
+
+
+def _refuse_beyond(wish: Wish, ordered: Dispatch | None) -> Refused | None:
+    """Why a wish is more than the operator ordered, None when it is not."""
+    if ordered is None:
+        return None
+    if extra := set(wish.scope) - set(ordered.scope):
+        return Refused(Reason.SCOPE_EXCEEDED, f"not ordered: {', '.join(sorted(extra))}")
+    if wish.ttl_seconds > ordered.ttl_seconds:
+        return Refused(Reason.TTL_EXCEEDED, f"the dispatch was ordered with {ordered.ttl_seconds} s")
+    return None
 
 
 def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:

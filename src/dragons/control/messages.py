@@ -124,7 +124,7 @@ def enqueue(
 
 
 def enqueue_test(tx: Transaction, router: Router, caller: Caller, channel: str) -> str:
-    """The id of a test message to `channel`; one that still waits is not doubled."""
+    """The id of a test message to `channel`; one that still waits is tried again now instead of doubled."""
     if channel not in {one.name for one in router.channels()}:
         raise NotFoundError(
             "channel_missing",
@@ -133,6 +133,8 @@ def enqueue_test(tx: Transaction, router: Router, caller: Caller, channel: str) 
         )
     for row in tx.messages(caller.tenant_id, limit=_RECENT):
         if row.topic == TEST and row.channel == channel and row.done_ms is None:
+            if row.detail:
+                tx.put_message(replace(row, due_ms=tx.now_ms, detail=""))
             return row.message_id
     facts = {"at": format_time(tx.now_ms), "requested_by": caller.key_id}
     (message_id,) = enqueue(tx, router, caller.tenant_id, TEST, facts, channel=channel)

@@ -49,13 +49,14 @@ class ProvenSpan(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """An intervention as it counts: on one instance, or on all of an agent (`instance_id` is empty)."""
+    """An intervention as it counts: on an instance, a dispatch, or all of an agent (both ids are empty)."""
 
     receipt_id: str
     seq: int
     issued_ms: int
     agent: str
     instance_id: str
+    dispatch_id: str
     action: str
     reason: str
     operator: str
@@ -141,6 +142,7 @@ def _hand(row: ReceiptRow) -> Hand:
         issued_ms=row.issued_ms,
         agent=row.agent or "",
         instance_id=body.instance_id if isinstance(body.instance_id, str) else "",
+        dispatch_id=body.dispatch_id if isinstance(body.dispatch_id, str) else "",
         action=body.action,
         reason=body.reason,
         operator=statement.signatures[0].keyid,

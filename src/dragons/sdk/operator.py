@@ -154,11 +154,21 @@ class Operator:
         )
         return self.client.revoke(sign(REVOCATION, body, self.signer))
 
-    def intervene(self, instance_id: str, *, reason: str, action: str = STOP) -> Recorded:
-        """Lay hand on an instance; MTBOI counts it."""
+    def intervene(
+        self, instance_id: str = "", *, agent: str = "", reason: str, action: str = STOP
+    ) -> Recorded:
+        """Lay hand on an instance, or on all of `agent`; MTBOI counts it.
+
+        `action` is stop, quarantine, release or redispatch. InvalidInputError unless one of the two is named.
+        """
+        if bool(instance_id) == bool(agent):
+            raise InvalidInputError(
+                "target_malformed", "An intervention names an instance or an agent, and one of them."
+            )
         body = Intervention(
             tenant_id=self.client.tenant_id,
-            instance_id=check_instance_id(instance_id),
+            instance_id=check_instance_id(instance_id) if instance_id else msgspec.UNSET,
+            agent=check_agent_name(agent) if agent else msgspec.UNSET,
             action=action,
             reason=reason,
             at=self._now(),

@@ -72,13 +72,14 @@ class SpanView(Response):
 
 
 class InterventionView(Response):
-    """An intervention that counts; `instance_id` is empty when it was on all of the agent."""
+    """An intervention that counts: on an instance, a dispatch, or all of the agent (both ids are empty)."""
 
     receipt_id: str
     seq: int
     at: str
     agent: str
     instance_id: str
+    dispatch_id: str
     action: str
     reason: str
     operator: str

@@ -115,9 +115,14 @@ class ActivationView(Response):
 
 
 class History(Response):
+    """`held_…` say since when and why an operator quarantined the agent, and by which receipt."""
+
     agent: str
     versions: list[VersionView]
     activations: list[ActivationView]
+    held_since: str = ""
+    held_reason: str = ""
+    held_by: str = ""
 
 
 class NextVersion(Response):

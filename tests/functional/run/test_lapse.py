@@ -30,6 +30,14 @@ WORKING = (
     "        time.sleep(0.05)\n"
 )
 
+# The product's thresholds but for the grace.
+IMPATIENT = {
+    "degrade_after_seconds": 1_800, "autoheal_after_seconds": 3_600, "lease_grace_seconds": 1,
+    "heal_timeout_seconds": 300, "waiting_max_seconds": 86_400, "restarts_max": 3,
+    "restart_window_seconds": 21_600, "backoff_first_seconds": 10, "backoff_longest_seconds": 1_800,
+    "progress_required": True, "progress_sources": ["files", "output", "receipts"],
+}  # fmt: skip
+
 
 class Course:
     """A program that shows how far it has come."""
@@ -102,11 +110,11 @@ def test_it_is_frozen_without_its_lease_and_goes_on_with_a_late_renewal(
 
 
 def test_it_is_stopped_when_the_grace_is_over(away: ControlPlane, launch: Launch, tmp_path: Path) -> None:
-    with away.client() as client:
-        away.operator(client).publish_policy("impatient", {"lease_grace_seconds": 1})
     out = tmp_path / "count"
     running = launch(TICKING.format(out=out), ttl_seconds=TTL_SECONDS, agent="impatient")
     course = Course(running, out)
+    with away.client() as client:
+        away.operator(client).publish_policy("impatient", IMPATIENT)
     away.kill()
     frozen_at = course.wait_until_frozen()
     time.sleep(2)

@@ -349,7 +349,12 @@ def test_a_test_message_is_asked_for_once(acme: Tenancy) -> None:
     assert (row.topic, row.channel) == ("test", "chat")
     assert facts_of(row) == {"at": acme.now, "requested_by": acme.caller.key_id}
     for taken in take(acme):
-        settle(acme, taken, TAKEN)
+        settle(acme, taken, REFUSED)
+    assert not take(acme)
+    assert ask("chat") == first
+    (again,) = take(acme)
+    assert (again.message_id, again.attempts, again.detail) == (first, 2, "")
+    settle(acme, again, TAKEN)
     assert ask("chat") != first
     with pytest.raises(NotFoundError) as caught:
         ask("pager")

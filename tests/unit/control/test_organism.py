@@ -26,7 +26,7 @@ DONE, CRASH = Ended(failed=False, detail="done"), Ended(failed=True, detail="exi
 @pytest.fixture
 def agent(acme: Tenancy) -> Agent:
     """An instance that no dispatch supervises."""
-    return acme.started(acme.ready(), ttl_seconds=3_600)
+    return acme.started(acme.ready(ttl_seconds_max=7_200), ttl_seconds=7_200)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_silence_degrades_and_then_calls_for_healing(plane: Plane, acme: Tenancy
     plane.clock.advance(1)
     assert acme.sweep().timers == 1
     # Nothing can start it again: a person has to look.
-    assert is_refused(acme.authorize(lasting, "read:payments"), Reason.REVOKED_LEASE)
+    assert is_refused(acme.renew(lasting), Reason.REVOKED_LEASE)
     assert changes(acme) == [
         (S.RUNNING, S.DEGRADED), (S.DEGRADED, S.AUTOHEALING), (S.AUTOHEALING, S.QUARANTINED),
     ]  # fmt: skip

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
 import pytest
 
+from dragons.authority.lease import RELEASE, Release
 from dragons.core.clock import SystemClock
-from dragons.core.errors import ForbiddenError
+from dragons.core.errors import ForbiddenError, NotFoundError
 from dragons.core.keys import PublicKey
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.identity.manifest import Manifest
+from dragons.liveness.heartbeat import Waiting
 from dragons.node import launcher as launching
 from dragons.node.launcher import Launcher, run_governed
 from dragons.node.options import RunOptions
@@ -22,6 +28,7 @@ from dragons.sdk.errors import ActionDenied
 from dragons.sdk.home import Home, write_secret
 from dragons.sdk.localstore import LocalStore
 from dragons.wire.authority import Granted, Launch
+from dragons.wire.base import Statement
 from tests.unit.sdk.kit import READ, URL, Plane
 
 CLOCK: Any = SystemClock()
@@ -34,8 +41,10 @@ class Client:
         self.plane = plane
         self.transport = self.exchange = self
         self.url = URL
+        self.asked: list[Launch] = []
 
     def launch(self, request: Launch, _: object) -> Granted:
+        self.asked.append(request)
         return self.plane.granted(self.plane.lease(request.instance_id, PublicKey(request.instance_key)))
 
 
@@ -69,6 +78,12 @@ def options(program: str, **more: Any) -> RunOptions:
     )
 
 
+def released(plane: Plane) -> Release:
+    """How the lease was given back."""
+    assert plane.calls[-1].path == "/v1/leases/releases"
+    return msgspec.json.decode(plane.calls[-1].body, type=Statement).statement.body(RELEASE, Release)
+
+
 def summary(launcher: Launcher, plane: Plane) -> dict[str, Any]:
     with LocalStore(launcher.home.store_path(plane.tenant_id)) as store:
         payload = store.payload(plane.closings[-1].payload_hash)
@@ -95,7 +110,8 @@ def test_a_run_from_its_goal_to_its_closing(
     assert told["summary"]["command"] == list(options("print('hello')").command)
     assert told["summary"]["exit_status"] == 0
     assert told["summary"]["stdout"] == {"sha256": result.ended.stdout_sha256, "bytes": 6}
-    assert plane.calls[-1].path == "/v1/leases/releases"
+    assert (released(plane).outcome, released(plane).detail) == (Outcome.COMPLETED, "exit status 0")
+    assert result.progress == ("output",)
 
 
 def test_a_program_that_fails_is_failed_with_its_signal(launcher: Launcher, plane: Plane) -> None:
@@ -105,6 +121,7 @@ def test_a_program_that_fails_is_failed_with_its_signal(launcher: Launcher, plan
     told = summary(launcher, plane)["summary"]
     assert told["signal"] == "SIGTERM"
     assert "exit_status" not in told
+    assert (released(plane).outcome, released(plane).detail) == (Outcome.FAILED, "killed by SIGTERM")
 
 
 def test_the_program_is_given_its_instance_and_nothing_else(
@@ -134,6 +151,78 @@ def test_revoked_authority_stops_the_program(launcher: Launcher, plane: Plane) -
     assert result.ended.stopped_because == Reason.ORGANISM_STOPPED
     assert result.exit_code == 143
     assert summary(launcher, plane)["summary"]["stopped_because"] == "organism_stopped"
+    assert released(plane).detail == "stopped because of organism_stopped: killed by SIGTERM"
+
+
+def test_a_thread_may_run_it_and_another_may_stop_it(launcher: Launcher, plane: Plane, tmp_path: Path) -> None:
+    stop, results = Event(), []
+    supervised = replace(launcher, stop=stop)
+    program = f"import time; open({str(tmp_path / 'runs')!r}, 'w'); time.sleep(60)"
+    thread = Thread(target=lambda: results.append(run_governed(supervised, options(program, supervised=True))))
+    thread.start()
+    until = time.monotonic() + 60
+    while not (tmp_path / "runs").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    stop.set()
+    thread.join(60)
+    (result,) = results
+    assert (result.ended.stopped_because, result.ended.signal) == ("stopped", "SIGTERM")
+    assert released(plane).outcome is Outcome.FAILED
+
+
+def test_what_nobody_sits_at_reads_nothing(
+    launcher: Launcher, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_governed(launcher, options("import sys; print(repr(sys.stdin.read()))", supervised=True))
+    assert capfd.readouterr().out == "''\n"
+
+
+def test_the_order_s_epoch_is_asked_for(launcher: Launcher) -> None:
+    run_governed(launcher, options("pass", dispatch_id="dsp", epoch=7))
+    (asked,) = launcher.client.asked  # type: ignore[attr-defined]
+    assert (asked.dispatch_id, asked.epoch) == ("dsp", 7)
+
+
+def test_a_handover_is_given_to_the_program_and_gone_with_it(
+    launcher: Launcher, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = (
+        "import os; from dragons.sdk.attachment import read_handover\n"
+        "print(os.environ['DRAGONS_HANDOVER'], read_handover())"
+    )
+    run_governed(launcher, options(program, handover={"epoch": 3}))
+    path, _, told = capfd.readouterr().out.partition(" ")
+    assert told == "{'epoch': 3}\n"
+    assert not list(Path(path).parent.iterdir())
+
+
+def test_what_programs_wait_for_is_in_the_launcher_s_heartbeats(launcher: Launcher, plane: Plane) -> None:
+    program = (
+        "import os, time; from pathlib import Path; from dragons.sdk.waiting import announcer, waiting_of\n"
+        "announce = announcer(Path(os.environ['DRAGONS_INSTANCE']))\n"
+        "announce(waiting_of('approval', 4_000_000_000_000, 0)); time.sleep(2.5); announce(None); time.sleep(2.5)\n"
+    )
+    run_governed(launcher, options(program))
+    said = [beat.waiting.reason if isinstance(beat.waiting, Waiting) else "" for beat in plane.beats]
+    # Heartbeats come every 10 s: these came because something had changed.
+    assert [reason for reason, _ in itertools.groupby(said)] == ["", "approval", ""]
+
+
+def test_watched_files_are_a_source_of_progress(launcher: Launcher, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    result = run_governed(
+        launcher, options(f"open({str(tmp_path / 'out' / 'x')!r}, 'w')", watch=(tmp_path / "out",))
+    )
+    assert result.progress == ("files",)
+
+
+def test_what_cannot_be_watched_is_refused_before_anything_is_asked_for(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError):
+        run_governed(launcher, options("pass", watch=(tmp_path / "no" / "x",)))
+    assert launcher.client.asked == []  # type: ignore[attr-defined]
 
 
 def test_without_a_session_nothing_runs(launcher: Launcher, plane: Plane, tmp_path: Path) -> None:
@@ -155,6 +244,7 @@ def test_what_cannot_start_is_closed_as_failed(
     with pytest.raises(Exception, match="can't be started"):
         run_governed(launcher, options(""))
     assert plane.closings[0].outcome is Outcome.FAILED
+    assert released(plane).detail == "the program could not be run: program_unstartable"
 
 
 def test_what_waits_is_told(launcher: Launcher, plane: Plane) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec import UNSET
 
 from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome, Reason

@@ -32,6 +32,13 @@ FIELDS = frozenset(
     }
 )  # fmt: skip
 
+# What an operator may do about it.
+_ACTS = {
+    QUARANTINED: ("release", "stop"),
+    "degraded": ("redispatch", "quarantine"),
+    "autohealing": ("quarantine", "stop"),
+}
+
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _FIELD = re.compile(r"[a-z][a-z_]*", re.ASCII)
 Escape = Callable[[str], str]
@@ -90,14 +97,12 @@ def cut(text: str, limit: int) -> str:
 
 
 def next_steps(topic: str, facts: Mapping[str, Any]) -> list[str]:
-    """The commands that a person looks further with, or acts."""
-    agent, incident = str(facts.get("agent", "")), str(facts.get("incident_id", ""))
+    """The commands that a person looks further with, and those that decide."""
+    agent = str(facts.get("agent", ""))
     if not agent:
         return ["dragons notifiers list"] if topic == TEST else []
-    steps = [f"dragons agents show {agent}", f"dragons receipts list --agent {agent}"]
-    if incident:
-        steps.append(f"dragons notifiers messages --incident {incident}")
-    return steps
+    steps = [f"dragons fleet --agent {agent}", f"dragons receipts list --agent {agent}"]
+    return [*steps, *(f'dragons agents {act} {agent} --reason "…"' for act in _ACTS.get(topic, ()))]
 
 
 def _shown(name: str, facts: Mapping[str, Any]) -> str:

@@ -43,6 +43,13 @@ _NODES = _between(
     schema.nodes.c.tenant_id == bindparam("tenant_id"),
     schema.nodes.c.level == bindparam("level"),
 )
+_INSTANCES = schema.MIRRORS[rows.InstanceRow].table
+_LIVE_UNDER = select(func.count()).where(
+    _INSTANCES.c.tenant_id == bindparam("tenant_id"),
+    _INSTANCES.c.dock_id == bindparam("dock_id"),
+    _INSTANCES.c.dispatch_id != bindparam("dispatch_id"),
+    schema.IS_LIVE,
+)
 _EPOCH = select(schema.epochs.c.epoch).where(
     schema.epochs.c.tenant_id == bindparam("tenant_id"),
     schema.epochs.c.dispatch_id == bindparam("dispatch_id"),
@@ -115,10 +122,14 @@ class SqlReader(FleetReader, LivenessReader):
         if agent is not None:
             query = query.where(table.c.agent == agent)
         if live:
-            query = query.where(table.c.state != "stopped")
+            query = query.where(schema.IS_LIVE)
         if dispatch_id is not None:
             query = query.where(table.c.dispatch_id == dispatch_id)
         return self._rows(rows.InstanceRow, query.order_by(table.c.instance_id))
+
+    def live_under(self, tenant_id: str, dock_id: str, *, but_dispatch: str) -> int:
+        key = {"tenant_id": tenant_id, "dock_id": dock_id, "dispatch_id": but_dispatch}
+        return self._ask(_LIVE_UNDER, key).scalar() or 0
 
     def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
         table = schema.MIRRORS[rows.InstanceRow].table

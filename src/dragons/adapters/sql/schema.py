@@ -150,17 +150,18 @@ checkpoints = Table(
 versions = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 _instances = MIRRORS[rows.InstanceRow].table
-Index("instances_by_agent", _instances.c.tenant_id, _instances.c.agent, _instances.c.stopped_ms)
-Index("instances_by_dispatch", _instances.c.tenant_id, _instances.c.dispatch_id)
+# Indexes end with what their rows are ordered by, or SQLite takes the primary key and reads the whole tenant.
+Index("instances_by_agent", _instances.c.tenant_id, _instances.c.agent, _instances.c.instance_id)
+Index("instances_by_dispatch", _instances.c.tenant_id, _instances.c.dispatch_id, _instances.c.instance_id)
+# Literally, because an index with a condition serves only queries that state it as it is.
 IS_LIVE = _instances.c.state != literal_column("'stopped'")
-Index(
-    "instances_live",
-    _instances.c.tenant_id,
-    _instances.c.state,
-    _instances.c.instance_id,
-    sqlite_where=IS_LIVE,
-    postgresql_where=IS_LIVE,
-)
+for _name, _columns in {
+    "instances_live": (_instances.c.instance_id,),
+    "instances_live_by_agent": (_instances.c.agent, _instances.c.instance_id),
+    "instances_live_by_dock": (_instances.c.dock_id, _instances.c.dispatch_id),
+    "instances_live_by_state": (_instances.c.state, _instances.c.instance_id),
+}.items():
+    Index(_name, _instances.c.tenant_id, *_columns, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)
 _sessions = MIRRORS[rows.SessionRow].table
 Index("sessions_by_instance", _sessions.c.tenant_id, _sessions.c.instance_id, _sessions.c.closed_ms)
 _tokens = MIRRORS[rows.TokenRow].table
@@ -182,11 +183,12 @@ Index(
     postgresql_where=_messages.c.done_ms.is_(None),
 )
 _orders = MIRRORS[rows.OrderRow].table
-Index("orders_by_dispatch", _orders.c.tenant_id, _orders.c.dispatch_id, _orders.c.done_ms)
+Index("orders_by_dispatch", _orders.c.tenant_id, _orders.c.dispatch_id, _orders.c.order_id)
 Index(
     "orders_waiting",
     _orders.c.tenant_id,
     _orders.c.target,
+    _orders.c.order_id,
     sqlite_where=_orders.c.done_ms.is_(None),
     postgresql_where=_orders.c.done_ms.is_(None),
 )

@@ -31,7 +31,7 @@ async def list_notifiers(call: Call[Empty]) -> Notifiers:
 
 
 async def send_test(call: Call[Empty]) -> Queued:
-    """Put a test message into the outbox; one that still waits is not doubled."""
+    """Put a test message into the outbox; one that still waits is tried again now."""
     channel, router = call.path["channel"], call.backend.router
     return Queued(message_id=await call.write(lambda tx: enqueue_test(tx, router, call.caller, channel)))
 
