@@ -105,10 +105,11 @@ def _client(plane: Plane, number: int) -> Client:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Server]:
-    """`dragons up` on `home`."""
+def serving(home: Path, *, node: bool = False) -> Iterator[Server]:
+    """`dragons up` on `home`, with a node that carries out dispatches when it is wanted."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("DRAGONS_")}
     command = [sys.executable, "-m", "dragons.cli", "up", "--port", "0", "-o", "json"]
+    command += [] if node else ["--no-node"]
     with started(command, own | {"DRAGONS_HOME": str(home), "DRAGONS_LOG_LEVEL": "warning"}) as talk:
         url = urlsplit(talk.hear(Ready).url)
         assert url.hostname is not None

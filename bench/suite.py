@@ -27,6 +27,7 @@ MEASUREMENTS: dict[str, tuple[str, str]] = {
     "growth": ("bench.growth", "Appending to a large ledger"),
     "heartbeats": ("bench.heartbeats", "Signed heartbeats over HTTP"),
     "sweep": ("bench.sweep", "Sweeping a large fleet"),
+    "redispatch": ("bench.redispatch", "Healing real programs"),
     "simulation": ("bench.simulation", "A month of a thousand agents"),
     "storage": ("bench.storage", "Bytes stored"),
     "toolkit": ("bench.toolkit", "Peer: agent-governance-toolkit"),

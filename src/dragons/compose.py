@@ -275,7 +275,7 @@ def configure_logging(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _background(backend: Backend, notifiers: Notifiers) -> AsyncIterator[None]:
-    deliverer = Deliverer(backend, backend.keyring, backend.clock, notifiers)
+    deliverer = Deliverer(backend, backend.keyring, notifiers)
     tasks = [asyncio.create_task(_sweep_forever(backend)), asyncio.create_task(deliverer.run())]
     try:
         yield

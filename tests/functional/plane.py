@@ -28,6 +28,13 @@ SERVE = (
     "from dragons.compose import serve; from dragons.settings import load_settings; serve(load_settings())"
 )
 START_SECONDS = 120
+# The product's thresholds but for the grace.
+IMPATIENT = {
+    "degrade_after_seconds": 1_800, "autoheal_after_seconds": 3_600, "lease_grace_seconds": 1,
+    "heal_timeout_seconds": 300, "waiting_max_seconds": 86_400, "restarts_max": 3,
+    "restart_window_seconds": 21_600, "backoff_first_seconds": 10, "backoff_longest_seconds": 1_800,
+    "progress_required": True, "progress_sources": ["files", "output", "receipts"],
+}  # fmt: skip
 CATALOGUE = {
     "read:payments": (Risk.LOW, True),
     "write:ledger": (Risk.MEDIUM, True),
@@ -114,6 +121,11 @@ class ControlPlane:
         }
         with self.client() as client:
             self.operator(client).publish_catalogue(entries)
+
+    def forgive_nothing(self, agent: str) -> None:
+        """From now on a lease of `agent` that lapsed is over for good after a second."""
+        with self.client() as client:
+            self.operator(client).publish_policy(agent, IMPATIENT)
 
     def _run(self, program: str) -> None:
         subprocess.run(

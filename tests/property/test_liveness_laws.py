@@ -1,114 +1,220 @@
-"""Organism states move only along the table, through any run of time and facts."""
+"""What holds of `step` and `due_ms` whatever the organism, the policy, the outages and the time are."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragons.core.vocabulary import OrganismState
-from dragons.liveness.mtboi import WINDOW_MS, mtboi_seconds
-from dragons.liveness.organism import LivenessFacts, LivenessPolicy, derive, may_follow
+from dragons.liveness.organism import (
+    MOVES,
+    Act,
+    Beat,
+    Ended,
+    Enter,
+    Event,
+    IllegalMoveError,
+    Now,
+    Operated,
+    Organism,
+    Progressed,
+    Renewed,
+    Replaced,
+    Revoked,
+    StartFailed,
+    Step,
+    Tick,
+    due_ms,
+    stall_of,
+    step,
+)
+from dragons.liveness.outages import Outage
+from dragons.liveness.policy import LivenessPolicy
 from tests.property.builders import MINUTE_MS, NOW_MS
 
 S = OrganismState
-HELD = {S.STOPPED, S.QUARANTINED, S.AUTOHEALING}
-STATES = st.sampled_from(list(S))
+LIVE = (S.RUNNING, S.DEGRADED)
+RANK = {state: rank for rank, state in enumerate([S.RUNNING, S.DEGRADED, S.AUTOHEALING, S.QUARANTINED])}
+RANK[S.STOPPED] = len(RANK)
+SPAN_MS = 200 * MINUTE_MS
+PAST = st.integers(NOW_MS - SPAN_MS, NOW_MS)
+AHEAD = st.integers(NOW_MS - SPAN_MS, NOW_MS + SPAN_MS)
+WAITS = st.integers(1, 90 * MINUTE_MS)
+
+
+def policy_of(
+    degrade_ms: int, more_ms: int, grace_ms: int, restarts: int, *, required: bool
+) -> LivenessPolicy:
+    return LivenessPolicy(
+        degrade_after_ms=degrade_ms,
+        autoheal_after_ms=degrade_ms + more_ms,
+        lease_grace_ms=grace_ms,
+        restarts_max=restarts,
+        waiting_max_ms=SPAN_MS,
+        progress_required=required,
+    )
+
+
 POLICIES = st.just(LivenessPolicy()) | st.builds(
-    LivenessPolicy, st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**6)
+    policy_of, WAITS, WAITS, WAITS, st.integers(0, 3), required=st.booleans()
 )
-MOMENTS = st.integers(NOW_MS - 120 * MINUTE_MS, NOW_MS + 120 * MINUTE_MS)
-FACTS = st.builds(LivenessFacts, STATES, MOMENTS, MOMENTS, st.booleans())
-STEPS = st.lists(
-    st.tuples(st.integers(0, 90 * MINUTE_MS), st.sampled_from(["", "", "", "signal", "renew", "release"])),
-    max_size=20,
+LATELY = st.integers(NOW_MS - 30 * MINUTE_MS, NOW_MS)
+SOON = st.integers(NOW_MS, NOW_MS + 60 * MINUTE_MS)
+RESTARTS = st.lists(PAST, max_size=4).map(lambda found: tuple(sorted(found)))
+FENCES = st.sampled_from([0, NOW_MS - 1, NOW_MS + 6_000])
+ANY = st.builds(
+    Organism, st.sampled_from(list(S)), PAST, PAST, AHEAD, AHEAD, st.booleans(), RESTARTS, st.booleans(),
+    st.booleans(), FENCES,
+)  # fmt: skip
+HEALTHY = st.builds(
+    Organism, st.sampled_from(LIVE), LATELY, LATELY, LATELY | SOON, SOON, st.booleans(), RESTARTS
+)
+ORGANISMS = ANY | HEALTHY
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.just(Tick()),
+    st.builds(Beat, st.booleans(), st.just(0) | AHEAD),
+    st.just(Progressed()),
+    st.builds(Renewed, AHEAD),
+    st.builds(Ended, st.booleans(), st.just("over")),
+    st.just(Revoked("dock:x")),
+    st.just(Replaced(2)),
+    st.just(StartFailed("no program")),
+    st.builds(Operated, st.sampled_from(list(Act)), st.just("test")),
 )
 
 
-@given(FACTS, POLICIES, MOMENTS)
-def test_a_derived_state_is_the_same_or_follows_in_the_table(
-    facts: LivenessFacts, policy: LivenessPolicy, now_ms: int
+def outages_of(points: list[int]) -> tuple[Outage, ...]:
+    return tuple(pairwise(sorted(points)))[::2]
+
+
+OUTAGES = st.lists(PAST, max_size=6, unique=True).map(outages_of)
+
+
+def settled(organism: Organism, now: Now) -> Organism:
+    """The organism when time has done all that it can do by now."""
+    for _ in range(len(S)):
+        done = step(organism, Tick(), now)
+        if done.organism == organism:
+            return organism
+        organism = done.organism
+    raise AssertionError(organism)
+
+
+def moves(done: Step) -> Iterator[Enter]:
+    return (one for one in done.commands if isinstance(one, Enter))
+
+
+@given(ORGANISMS, EVENTS, POLICIES, OUTAGES)
+def test_every_step_goes_along_the_table_and_says_so(
+    organism: Organism, event: Event, policy: LivenessPolicy, outages: tuple[Outage, ...]
 ) -> None:
-    after = derive(facts, policy, now_ms).state
-    assert after is facts.state or may_follow(facts.state, after)
+    try:
+        done = step(organism, event, Now(NOW_MS, policy, outages))
+    except IllegalMoveError:
+        assert isinstance(event, Operated)
+        return
+    state = organism.state
+    for move in moves(done):
+        assert move.before is state
+        assert MOVES[state, move.trigger] is move.after
+        assert move.reason
+        state = move.after
+    assert done.organism.state is state
 
 
-@given(STATES, POLICIES, STEPS)
-def test_no_run_of_time_and_facts_leaves_the_table(
-    state: OrganismState, policy: LivenessPolicy, steps: list[tuple[int, str]]
+@given(ORGANISMS, EVENTS, POLICIES)
+def test_stopped_is_the_end_and_quarantine_ends_by_a_person(
+    organism: Organism, event: Event, policy: LivenessPolicy
 ) -> None:
-    now_ms = NOW_MS
-    facts = LivenessFacts(state, now_ms, now_ms + 15 * MINUTE_MS, released=False)
-    for passed_ms, event in steps:
-        now_ms += passed_ms
-        if event == "signal":
-            facts = facts._replace(last_signal_ms=now_ms)
-        elif event == "renew":
-            facts = facts._replace(lease_expires_ms=now_ms + 15 * MINUTE_MS)
-        elif event == "release":
-            facts = facts._replace(released=True)
-        after = derive(facts, policy, now_ms).state
-        assert after is facts.state or may_follow(facts.state, after)
-        assert facts.state not in HELD or after is facts.state
-        facts = facts._replace(state=after)
+    now = Now(NOW_MS, policy)
+    stopped, held = organism._replace(state=S.STOPPED), organism._replace(state=S.QUARANTINED)
+    if isinstance(event, Operated):
+        return
+    assert step(stopped, event, now) == Step(stopped)
+    assert step(held, event, now)._replace(organism=held) == Step(held)
+    assert step(held, event, now).organism.state is S.QUARANTINED
 
 
-@given(FACTS, POLICIES, MOMENTS)
-def test_nobody_runs_on_an_expired_or_returned_lease(
-    facts: LivenessFacts, policy: LivenessPolicy, now_ms: int
+@given(ORGANISMS, POLICIES, OUTAGES, st.lists(st.integers(0, SPAN_MS), max_size=20))
+def test_time_alone_never_makes_anything_better(
+    organism: Organism, policy: LivenessPolicy, outages: tuple[Outage, ...], waits: list[int]
 ) -> None:
-    if facts.released or now_ms >= facts.lease_expires_ms:
-        assert derive(facts, policy, now_ms).state is not S.RUNNING or facts.state in HELD
+    now = Now(NOW_MS, policy, outages)
+    organism = settled(organism, now)
+    for wait_ms in waits:
+        now = now._replace(now_ms=now.now_ms + wait_ms)
+        after = step(organism, Tick(), now).organism
+        assert RANK[after.state] >= RANK[organism.state]
+        organism = after
 
 
-@given(FACTS, POLICIES, MOMENTS)
-def test_a_derived_state_settles(facts: LivenessFacts, policy: LivenessPolicy, now_ms: int) -> None:
-    once = derive(facts, policy, now_ms).state
-    twice = derive(facts._replace(state=once), policy, now_ms).state
-    assert derive(facts._replace(state=twice), policy, now_ms).state is twice
-
-
-@given(st.sampled_from([S.RUNNING, S.DEGRADED]), POLICIES, st.integers(0, 10 * 365 * 24 * 60))
-def test_an_instance_that_never_comes_back_is_stopped(
-    state: OrganismState, policy: LivenessPolicy, minutes: int
+@given(ORGANISMS, POLICIES, OUTAGES, st.lists(st.integers(0, 4 * SPAN_MS), max_size=10))
+def test_nothing_happens_before_it_is_due_and_something_is_done_then(
+    organism: Organism, policy: LivenessPolicy, outages: tuple[Outage, ...], looks: list[int]
 ) -> None:
-    facts = LivenessFacts(state, NOW_MS, NOW_MS, released=False)
-    end_ms = NOW_MS + policy.lease_grace_ms + minutes * MINUTE_MS
-    assert derive(facts, policy, end_ms).state is S.STOPPED
+    now = Now(NOW_MS, policy, outages)
+    organism = settled(organism, now)
+    due = due_ms(organism, now)
+    if due is None:
+        # Then no time ever changes it.
+        for look in looks:
+            assert step(organism, Tick(), now._replace(now_ms=NOW_MS + look)) == Step(organism)
+        return
+    assert due > NOW_MS
+    for look in {*(min(NOW_MS + look, due - 1) for look in looks), due - 1}:
+        assert step(organism, Tick(), now._replace(now_ms=look)) == Step(organism)
+    then = now._replace(now_ms=due)
+    done = step(organism, Tick(), then)
+    if done == Step(organism):
+        # Looked at too early: the next look is later, and no third one is in vain.
+        later = due_ms(organism, then)
+        assert later is not None
+        assert later > due
+        for look in {*(min(due + look, later - 1) for look in looks), later - 1}:
+            assert step(organism, Tick(), now._replace(now_ms=look)) == Step(organism)
+        assert step(organism, Tick(), now._replace(now_ms=later)).commands
 
 
-SPANS = st.lists(
-    st.tuples(st.integers(NOW_MS - 2 * WINDOW_MS, NOW_MS + WINDOW_MS), st.integers(0, WINDOW_MS)), max_size=6
-).map(lambda found: [(begin, begin + length) for begin, length in found])
-COUNTS = st.integers(0, 50)
-
-
-@given(SPANS, COUNTS)
-def test_mtboi_lies_between_nothing_and_the_running_time(
-    running: list[tuple[int, int]], interventions: int
+@given(ORGANISMS, POLICIES, st.sampled_from(LIVE), st.integers(0, SPAN_MS), st.integers(0, SPAN_MS))
+def test_an_outage_is_nobodys_silence(
+    organism: Organism, policy: LivenessPolicy, state: S, silent_ms: int, away_ms: int
 ) -> None:
-    found = mtboi_seconds(running, interventions, NOW_MS)
-    assert 0 <= found <= sum(end - begin for begin, end in running) // 1000
-    assert found <= len(running) * WINDOW_MS // 1000
+    left_ms = NOW_MS + silent_ms
+    back_ms = left_ms + away_ms
+    owed_ms = min(organism.owed_ms, left_ms)
+    live = organism._replace(state=state, owed_ms=owed_ms, lease_expires_ms=back_ms + 1, restarts=())
+    there, back = Now(left_ms, policy), Now(back_ms, policy, ((left_ms, back_ms),))
+    assert stall_of(live, there) == stall_of(live, back)
+    assert list(moves(step(live, Tick(), there))) == list(moves(step(live, Tick(), back)))
 
 
-@given(SPANS, COUNTS)
-def test_another_intervention_never_raises_mtboi(running: list[tuple[int, int]], interventions: int) -> None:
-    assert mtboi_seconds(running, interventions + 1, NOW_MS) <= mtboi_seconds(running, interventions, NOW_MS)
-
-
-@given(SPANS, COUNTS, st.tuples(st.integers(NOW_MS - WINDOW_MS, NOW_MS), st.integers(0, WINDOW_MS)))
-def test_more_running_time_never_lowers_mtboi(
-    running: list[tuple[int, int]], interventions: int, span: tuple[int, int]
+@given(ORGANISMS, POLICIES, OUTAGES, st.sampled_from(LIVE), st.integers(1, SPAN_MS))
+def test_whoever_beats_and_progresses_under_a_lease_runs(
+    organism: Organism, policy: LivenessPolicy, outages: tuple[Outage, ...], state: S, left_ms: int
 ) -> None:
-    more = [*running, (span[0], span[0] + span[1])]
-    assert mtboi_seconds(more, interventions, NOW_MS) >= mtboi_seconds(running, interventions, NOW_MS)
+    live = organism._replace(state=state, lease_expires_ms=NOW_MS + left_ms)
+    done = step(live, Beat(progress=True), Now(NOW_MS, policy, outages))
+    assert done.organism.state is S.RUNNING
 
 
-@given(SPANS, st.integers(1, 50))
-def test_mtboi_times_interventions_is_the_running_time_rounded_down(
-    running: list[tuple[int, int]], interventions: int
-) -> None:
-    start = NOW_MS - WINDOW_MS
-    whole_ms = sum(max(0, min(end, NOW_MS) - max(begin, start)) for begin, end in running)
-    found = mtboi_seconds(running, interventions, NOW_MS)
-    assert found * interventions * 1000 <= whole_ms < (found + 1) * interventions * 1000
+@given(ORGANISMS, POLICIES, PAST)
+def test_nobody_runs_on_an_expired_lease(organism: Organism, policy: LivenessPolicy, expired_ms: int) -> None:
+    expired = organism._replace(lease_expires_ms=expired_ms)
+    for event in (Tick(), Beat(progress=True), Progressed()):
+        assert step(expired, event, Now(NOW_MS, policy)).organism.state is not S.RUNNING
+
+
+@given(POLICIES, st.lists(st.tuples(st.integers(0, SPAN_MS), st.booleans(), st.integers(0, 10 * SPAN_MS))))
+def test_waiting_is_bounded(policy: LivenessPolicy, beats: list[tuple[int, bool, int]]) -> None:
+    now_ms = progress_ms = NOW_MS
+    organism = Organism(S.RUNNING, now_ms, now_ms, now_ms, now_ms + 10**12)
+    for wait_ms, progress, until_ms in beats:
+        now_ms += wait_ms
+        progress_ms = now_ms if progress else progress_ms
+        organism = step(organism, Beat(progress, now_ms + until_ms), Now(now_ms, policy)).organism
+        if organism.state not in LIVE:
+            return
+        assert organism.owed_ms <= max(progress_ms + policy.waiting_max_ms, now_ms if progress else NOW_MS)

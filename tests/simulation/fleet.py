@@ -19,7 +19,7 @@ from dragons.control.caller import Caller
 from dragons.control.issue import Grant
 from dragons.control.launch import LaunchWish, launch_instance
 from dragons.control.leases import release_lease, renew_lease
-from dragons.control.nodes import NodeReport, OrderResult, report_node
+from dragons.control.nodes import Dead, NodeReport, OrderResult, report_node
 from dragons.control.sessions import open_session
 from dragons.core import ids
 from dragons.core.clock import format_time
@@ -83,7 +83,8 @@ class Node:
         self.running: dict[tuple[str, int], Instance] = {}
         self.results: list[OrderResult] = []
         self.is_fresh, self.is_up = True, True
-        self.life = 0
+        self.life = self.turn = 0
+        self.stopping: set[str] = set()
         fleet.nodes.append(self)
         self._again(0)
 
@@ -94,6 +95,7 @@ class Node:
             instance.kill()
         self.running.clear()
         self.results.clear()
+        self.stopping.clear()
         self.life += 1
         self.fleet.world.after(down_ms, self._return)
 
@@ -101,12 +103,19 @@ class Node:
         self.is_up, self.is_fresh = True, True
         self._again(0)
 
-    def _again(self, delay_ms: int) -> None:
-        life = self.life
-        self.fleet.world.after(delay_ms, lambda: self._report(life))
+    def poke(self) -> None:
+        """Something happened: the long poll that the node waits in is answered."""
+        if self.is_up:
+            self._again(0)
 
-    def _report(self, life: int) -> None:
-        if life != self.life or not self.is_up:
+    def _again(self, delay_ms: int) -> None:
+        # The newest plan counts; whatever was planned before is off.
+        self.turn += 1
+        life, turn = self.life, self.turn
+        self.fleet.world.after(delay_ms, lambda: self._report(life, turn))
+
+    def _report(self, life: int, turn: int) -> None:
+        if life != self.life or not self.is_up or turn != self.turn:
             return
         acme, results = self.fleet.world.acme, tuple(self.results)
         report = NodeReport(
@@ -114,8 +123,9 @@ class Node:
             running=tuple(
                 one.instance_id for one in self.running.values() if one.is_alive and one.instance_id
             ),
-            dead=tuple((one.instance_id, one.ended) for one in self.running.values() if not one.is_alive),
+            dead=tuple(Dead(one.instance_id, one.ended) for one in self.running.values() if not one.is_alive),
             results=results,
+            held=frozenset(one.order.order_id for one in self.running.values()),
             fresh=self.is_fresh,
         )
         caller = Caller(acme.tenant_id, Role.LAUNCHER)
@@ -136,7 +146,7 @@ class Node:
         if not isinstance(answer, Exception):
             self.is_fresh = False
             self.results = [one for one in self.results if one not in results]
-            reported = {instance_id for instance_id, _ in report.dead}
+            reported = {instance_id for instance_id, *_ in report.dead}
             for key, one in list(self.running.items()):
                 if one.instance_id in reported:
                     del self.running[key]
@@ -150,10 +160,22 @@ class Node:
             if key not in self.running:
                 self.running[key] = Instance(self, order)
             return
-        victim = self.running.get(key)
+        if order.order_id in self.stopping:
+            return
+        self.stopping.add(order.order_id)
+        # A program takes its time to end, and works on meanwhile as far as it may.
+        life, delay_ms = self.life, self.fleet.world.rng.randrange(8_000)
+        self.fleet.world.after(delay_ms, lambda: self._stopped(life, order))
+
+    def _stopped(self, life: int, order: OrderRow) -> None:
+        if life != self.life:
+            return
+        self.stopping.discard(order.order_id)
+        victim = self.running.get((order.dispatch_id, order.epoch))
         if victim is not None:
             victim.kill()
         self.results.append(OrderResult(order.order_id, "done", "the program was killed"))
+        self.poke()
 
 
 class Instance:
@@ -244,8 +266,8 @@ class Instance:
             self._end("completed")
             return
         # A moment later its view may be too old, its lease revoked, or its successor at work.
-        for delay_ms in (world.rng.randrange(1_000), world.rng.randrange(20_000)):
-            world.after(delay_ms, self._act)
+        for seconds in (1, 3, 6, 6, 20):
+            world.after(world.rng.randrange(seconds * 1_000), self._act)
         if world.now_ms < self.partitioned_until_ms or behaviour is Behaviour.SILENT:
             return
         self._refresh()

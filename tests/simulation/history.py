@@ -27,7 +27,7 @@ from tests.simulation.world import (
 )
 
 SWEEP_MS = MINUTE_MS
-BEAT_MS = 5 * MINUTE_MS
+BEAT_MS = 2 * MINUTE_MS
 REPORT_MS = MINUTE_MS
 LOOK_MS = 2 * HOUR_MS
 
@@ -44,7 +44,7 @@ class Told:
     digest: str
 
 
-def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 10) -> Told:
+def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 8) -> Told:
     """Run one history and judge it; AssertionError names the broken promise."""
     draw = random.Random(seed)
     with seeded_names(random.Random(seed + 1)):
@@ -80,6 +80,7 @@ def _run(world: World, draw: random.Random, dispatches: int, hours: int) -> Told
     for _ in range(dispatches):
         world.after(world.rng.randrange(HOUR_MS), lambda: _order(world, fleet))
     _every(world, SWEEP_MS, lambda: _sweep(world))
+    world.checks.append(_Reactions(world, fleet).after_event)
     _every(world, LOOK_MS, promises.every_so_often)
     _every(world, 7 * HOUR_MS, lambda: _operate(world, fleet))
     if world.faults.plane_hours:
@@ -98,6 +99,21 @@ def _run(world: World, draw: random.Random, dispatches: int, hours: int) -> Told
     return _told(world, fleet)
 
 
+class _Reactions:
+    """What a write sets off: nodes hear of orders at once, and the next sweep may come at any moment."""
+
+    def __init__(self, world: World, fleet: Fleet) -> None:
+        self._world, self._fleet, self._size = world, fleet, 0
+
+    def after_event(self) -> None:
+        world = self._world
+        if world.size > self._size and world.is_up:
+            self._size = world.size
+            world.after(world.rng.randrange(10 * SECOND_MS), lambda: _sweep(world))
+            for node in self._fleet.nodes:
+                node.poke()
+
+
 def _sweep(world: World) -> None:
     acme = world.acme
     if world.is_up:
@@ -112,7 +128,7 @@ def _order(world: World, fleet: Fleet) -> None:
         world.after(10 * MINUTE_MS, lambda: _order(world, fleet))
         return
     try:
-        world.acme.dispatch(target=world.rng.choice(fleet.nodes).name)
+        world.acme.dispatch(target=world.rng.choice(fleet.nodes).name, ttl_seconds=fleet.ttl_seconds)
     except DragonsError:
         world.after(HOUR_MS, lambda: _order(world, fleet))
 

@@ -242,7 +242,7 @@ class ScaleRun:
 
     def _order(self, agent: str) -> None:
         try:
-            self.acme.dispatch(agent)
+            self.acme.dispatch(agent, ttl_seconds=LEASE_SECONDS)
         except DragonsError:
             return
         self.counted.dispatches += 1

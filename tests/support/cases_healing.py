@@ -170,9 +170,23 @@ def dispatches() -> list[Case]:
         healing.heal(told.book, first)
         healing.start(told.book, dispatch, 1, first)
 
+    def unfenced(told: Story) -> None:
+        dispatch, first = ordered(told)
+        healing.heal(told.book, first)
+        healing.start(told.book, dispatch, 2, first, not_before=told.book.time())
+        told.book.now_ms -= healing.FENCE_MS
+        told.book.lease(told.dock, dispatch_id=dispatch, epoch=2)
+
+    def undue(told: Story) -> None:
+        dispatch = healing.order(told.book, "reconciler")
+        healing.start(told.book, dispatch, not_before=told.book.time(MINUTE_MS))
+        told.book.lease(told.dock, dispatch_id=dispatch)
+
     return [
         after_launch("Two instances of one dispatch, both at work.", "holder_active", lambda t: t.book.lease(
             t.dock, epoch=2, dispatch_id=t.agent.lease.dispatch_id)),
+        after_launch("An instance that begins while the one before may still act on what it knows.", "holder_unfenced", unfenced),
+        named("invalid-start-due", "An instance before its start is due.", "dispatch_not_ordered", undue),
         named("invalid-start-early", "A start while the instance before may act.", "holder_active", too_early),
         named("invalid-start-stale", "A start of an epoch that was.", "epoch_stale", stale),
         after_launch("An instance of a dispatch, without a start.", "dispatch_not_ordered", unordered),

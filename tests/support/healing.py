@@ -19,6 +19,8 @@ from dragons.liveness.policy import EVERY_AGENT, POLICY, Policy
 from tests.support.ledger import Agent, Book, changed
 from tests.support.work import about_agent
 
+FENCE_MS = 6_000
+
 
 def transition(
     book: Book, agent: Agent, trigger: Trigger, /, *, signer: Signer | None = None, **changes: Any
@@ -119,7 +121,7 @@ def start(
     book: Book, dispatch_id: str, epoch: int = 1, before: Agent | None = None, *, agent: str = "reconciler",
     about: dict[str, Any] | None = None, **changes: Any,
 ) -> Sealed:  # fmt: skip
-    """The control plane orders the next instance of a dispatch, after `before` if there was one."""
+    """The control plane orders the next instance of a dispatch; after `before`, if there was one, it waits."""
     body = Redispatch(
         tenant_id=book.tenant_id,
         order_id=book.new_name("ord"),
@@ -128,7 +130,7 @@ def start(
         epoch=epoch,
         reason="ordered by an operator" if before is None else "the one before is out of service",
         fenced_by="none" if before is None else "staleness",
-        not_before=book.time(),
+        not_before=book.time(0 if before is None else FENCE_MS),
         at=book.time(),
     )
     if before is not None:
@@ -142,7 +144,10 @@ def start(
         )
     body = changed(body, changes)
     envelope = sign(receipt.REDISPATCH, body, book.issuer)
-    return book.append(Kind.REDISPATCHED, envelope, about, agent=body.agent, epoch=body.epoch)
+    sealed = book.append(Kind.REDISPATCHED, envelope, about, agent=body.agent, epoch=body.epoch)
+    if before is not None:
+        book.now_ms += FENCE_MS
+    return sealed
 
 
 def end(book: Book, dispatch_id: str, *, agent: str = "reconciler", **changes: Any) -> Sealed:

@@ -58,6 +58,7 @@ class HttpReceiver:
     script: list[int] = field(default_factory=lambda: [200])
     headers: dict[str, str] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
+    arrived: threading.Event = field(default_factory=threading.Event)
     posts: list[Post] = field(default_factory=list)
     url: str = ""
 
@@ -77,6 +78,7 @@ def http_receiver(*script: int, tls: Certificate | None = None, held: bool = Fal
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             found.posts.append(Post(self.path, headers, body))
+            found.arrived.set()
             found.gate.wait(30)
             self.send_response(found.answer())
             for name, value in found.headers.items():

@@ -88,6 +88,20 @@ def _delegation(world: World) -> dict[str, Any]:
     return world.instance.delegation(world.tenant.manifest(), LocalSigner.generate(KeyRole.INSTANCE))
 
 
+def _dispatch(world: World) -> str:
+    dispatch_id, statement = world.tenant.dispatch()
+    world.tenant.post("/v1/dispatches", statement)
+    return dispatch_id
+
+
+def _incident(world: World) -> str:
+    """An instance is quarantined and released again."""
+    instance_id = world.tenant.launch().instance_id
+    for action in ("quarantine", "release"):
+        world.tenant.post("/v1/interventions", world.tenant.intervention(instance_id, action=action))
+    return str(world.tenant.get("/v1/incidents")["incidents"][0]["incident_id"])
+
+
 def _get(path: str) -> Callable[[World], Sent]:
     return lambda _: Sent("GET", path)
 
@@ -125,6 +139,8 @@ REQUESTS: dict[str, Callable[[World], Sent]] = {
     "instances.launch": _launch,
     "fleet.show": _get("/v1/fleet?agent=reconciler"),
     "mtboi.show": _get("/v1/mtboi"),
+    "incidents.list": _get("/v1/incidents"),
+    "incidents.show": lambda w: Sent("GET", f"/v1/incidents/{_incident(w)}"),
     "instances.list": _get("/v1/instances"),
     "instances.show": lambda w: Sent("GET", f"/v1/instances/{w.instance.instance_id}"),
     "notifiers.list": _get("/v1/notifiers"),
@@ -154,6 +170,14 @@ REQUESTS: dict[str, Callable[[World], Sent]] = {
         "/v1/heartbeats", lambda w: {"heartbeats": [envelope_json(w.instance.heartbeat())]}
     ),
     "events.feed": _get("/v1/events"),
+    "policies.publish": _post("/v1/policies", lambda w: w.tenant.policy()),
+    "policies.list": _get("/v1/policies"),
+    "policies.show": _get(f"/v1/policies/{AGENT}"),
+    "dispatches.create": _post("/v1/dispatches", lambda w: w.tenant.dispatch()[1]),
+    "dispatches.list": _get("/v1/dispatches"),
+    "dispatches.show": lambda w: Sent("GET", f"/v1/dispatches/{_dispatch(w)}"),
+    "nodes.report": _post("/v1/nodes/n1/reports"),
+    "nodes.list": _get("/v1/nodes"),
     "revocations.create": _post(
         "/v1/revocations", lambda w: w.tenant.revocation(Target.INSTANCE, w.tenant.launch().instance_id)
     ),

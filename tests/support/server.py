@@ -58,7 +58,9 @@ from dragons.identity.records import (
     KeyRevocation,
     Registration,
 )
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
+from dragons.liveness.policy import POLICY, Policy
 from dragons.settings import Settings
 
 AGENT = "reconciler"
@@ -261,11 +263,37 @@ class Tenant:
         )  # fmt: skip
         return self.by_operator(REVOCATION, body)
 
-    def intervention(self, instance_id: str) -> dict[str, Any]:
+    def intervention(self, instance_id: str, **changes: Any) -> dict[str, Any]:
         body = Intervention(
             tenant_id=self.tenant_id, instance_id=instance_id, action="stop", reason="a test", at=self.now()
         )
-        return self.by_operator(INTERVENTION, body)
+        return self.by_operator(INTERVENTION, msgspec.structs.replace(body, **changes))
+
+    def cancellation(self, dispatch_id: str, **changes: Any) -> dict[str, Any]:
+        return self.intervention(msgspec.UNSET, dispatch_id=dispatch_id, **changes)  # type: ignore[arg-type]
+
+    def dispatch(self, agent: str = AGENT, **changes: Any) -> tuple[str, dict[str, Any]]:
+        """A new dispatch's id and the statement that orders it, on the node `n1`."""
+        body = Dispatch(
+            dispatch_id=self.name("dsp"), tenant_id=self.tenant_id, agent=agent, dispatcher="process",
+            target="n1", scope=[], ttl_seconds=900, goal_hash=ZERO, spec_hash=ZERO, created_at=self.now(),
+        )  # fmt: skip
+        changed = msgspec.structs.replace(body, **changes)
+        return changed.dispatch_id, self.by_operator(DISPATCH_ORDER, changed)
+
+    def policy(self, agent: str = AGENT, **changes: Any) -> dict[str, Any]:
+        """The agent's next policy: the thresholds that count now, but for the changes."""
+        known = self.get(f"/v1/policies/{agent}")
+        given = {
+            "tenant_id": self.tenant_id, "agent": agent, "version": known["next_version"],
+            "published_at": self.now(), **known["thresholds"], **changes,
+        }  # fmt: skip
+        return self.by_operator(POLICY, msgspec.convert(given, Policy))
+
+    def report(self, node: str = "n1", **report: Any) -> list[dict[str, Any]]:
+        """A node's report; the orders that it brings."""
+        found: list[dict[str, Any]] = self.post(f"/v1/nodes/{node}/reports", report)["orders"]
+        return found
 
     def erasure(self, receipt_id: str) -> dict[str, Any]:
         body = Erasure(tenant_id=self.tenant_id, receipts=[receipt_id], reason="a test", erased_at=self.now())

@@ -13,11 +13,13 @@ import pytest
 
 from dragons import compose
 from dragons.adapters.keyfiles import read_key
+from dragons.control.messages import enqueue
 from dragons.core.clock import ManualClock
 from dragons.core.errors import ConflictError, DragonsError, InvalidInputError
 from dragons.core.keys import KeyRole
 from dragons.sdk.home import Home
 from dragons.settings import Settings
+from tests.support.receivers import SECRET, http_receiver
 
 
 @pytest.fixture
@@ -187,3 +189,39 @@ def test_one_tenants_broken_sweep_is_not_the_others(settings: Settings) -> None:
         return found
 
     assert all(asyncio.run(main()).values())
+
+
+def test_channels_are_read_at_the_start(settings: Settings) -> None:
+    make(settings)
+    clock = ManualClock()
+    assert not compose.build_notifiers(settings, clock).channels()
+    settings.notifiers_file.write_text("channels: {chat: {type: slack, url_env: DRAGONS_TEST_NO_SUCH}}")
+    with pytest.raises(InvalidInputError) as caught:
+        compose.build_app(settings, clock)
+    assert (caught.value.code, "DRAGONS_TEST_NO_SUCH" in caught.value.fix) == ("secret_missing", True)
+    named = settings.model_copy(update={"notifiers": settings.home / "none.yaml"})
+    with pytest.raises(DragonsError) as missing:
+        compose.build_backend(named, clock)
+    assert missing.value.code == "notifiers_missing"
+
+
+def test_what_waits_is_delivered_while_the_application_runs(settings: Settings) -> None:
+    made = make(settings)
+    with http_receiver() as receiver:
+        secret = settings.home / "control" / "hook.secret"
+        secret.touch(0o600)
+        secret.write_text(SECRET)
+        settings.notifiers_file.write_text(
+            f"channels: {{hook: {{type: webhook, url: '{receiver.url}', secret_file: hook.secret}}}}"
+        )
+        store = compose.build_store(settings)
+        store.write(lambda tx: enqueue(tx, made.tenant_id, "quarantined", {"agent": "a"})).result(10)
+        store.close()
+
+        async def main() -> None:
+            app = compose.build_app(settings)
+            async with app.router.lifespan_context(app):
+                assert await asyncio.to_thread(receiver.arrived.wait, 30)
+
+        asyncio.run(main())
+    assert receiver.posts[0].is_signed()

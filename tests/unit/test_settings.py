@@ -36,6 +36,16 @@ def test_the_environment_counts_and_arguments_win(monkeypatch: pytest.MonkeyPatc
     assert load_settings().tenant_folder("tnt_1") == tmp_path / "tenant" / "tnt_1"
 
 
+def test_the_channels_are_the_homes_own_unless_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DRAGONS_HOME", str(tmp_path))
+    assert load_settings().notifiers is None
+    assert load_settings().notifiers_file == tmp_path / "control" / "notifiers.yaml"
+    monkeypatch.setenv("DRAGONS_NOTIFIERS", "~/oncall.yaml")
+    assert load_settings().notifiers_file == Path.home() / "oncall.yaml"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

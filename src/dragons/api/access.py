@@ -53,6 +53,8 @@ ACCESS = MappingProxyType(
         "instances.show": _ALL,
         "fleet.show": _PEOPLE,
         "mtboi.show": _READING,
+        "incidents.list": _READING,
+        "incidents.show": _READING,
         "interventions.create": _SIGNING,
         "policies.publish": _SIGNING,
         "policies.list": _PEOPLE,

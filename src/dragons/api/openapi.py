@@ -26,6 +26,7 @@ _PATH_PARAMETERS = {
     "channel": ("A notifier's name.", r"^[a-z0-9][a-z0-9.-]{0,62}$"),
     "dispatch_id": ("A dispatch's id.", f"^dsp_{_HEX32}$"),
     "dock_id": ("A dock's id.", f"^dck_{_HEX32}$"),
+    "incident_id": ("An incident's id.", f"^inc_{_HEX32}$"),
     "instance_id": ("An instance's id.", f"^{_HEX32}$"),
     "lease_id": ("A lease's id.", f"^lse_{_HEX32}$"),
     "manifest_hash": ("A manifest's hash.", "^[0-9a-f]{64}$"),

@@ -17,10 +17,15 @@ from dragons.liveness.dispatch import Dispatch
 
 @dataclass(slots=True)
 class Ordered:
-    """A dispatch that an operator ordered; `epoch` is that of its newest start, 0 before the first."""
+    """A dispatch that an operator ordered; `epoch` is that of its newest start, 0 before the first.
+
+    `fenced_by` is why the instance before that start can't act, `not_before` when it may be carried out.
+    """
 
     agent: str
     epoch: int = 0
+    fenced_by: str = ""
+    not_before: str = ""
     ended: bool = False
 
 
@@ -54,16 +59,20 @@ class Dispatches:
 
     def start(self, body: Redispatch) -> None:
         """The next instance is ordered; an open start before it counts no more."""
-        self.known[body.dispatch_id].epoch = body.epoch
+        ordered = self.known[body.dispatch_id]
+        ordered.epoch, ordered.fenced_by, ordered.not_before = body.epoch, body.fenced_by, body.not_before
 
-    def refuse_launch(self, body: Lease) -> str | None:
-        """Why this first lease is not the one that a start of its dispatch asked for."""
+    def refuse_launch(self, body: Lease, at: str) -> str | None:
+        """Why this first lease, recorded `at`, is not the one that a start of its dispatch asked for."""
         if body.dispatch_id not in self.known:
             return None
         if wrong := self._refuse(body.dispatch_id, body.agent):
             return wrong
-        if self.known[body.dispatch_id].epoch != body.epoch:
+        ordered = self.known[body.dispatch_id]
+        if ordered.epoch != body.epoch:
             return f"{Reason.DISPATCH_NOT_ORDERED}: no start is ordered for epoch {body.epoch}"
+        if at < ordered.not_before:
+            return f"{Reason.DISPATCH_NOT_ORDERED}: the start is ordered for {ordered.not_before}"
         return None
 
     def _refuse(self, dispatch_id: str, agent: str) -> str | None:

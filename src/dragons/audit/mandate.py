@@ -17,7 +17,7 @@ from dragons.audit.organisms import ENDED_STATES, Organisms
 from dragons.authority.catalogue import Catalogue, Entry
 from dragons.authority.dock import Dock
 from dragons.authority.lease import Delegation, Lease, refuse_outside_dock, refuse_outside_parent
-from dragons.authority.revocation import Revocation, Target, Withdrawal, entry
+from dragons.authority.revocation import STALE_AFTER_MS, Revocation, Target, Withdrawal, entry
 from dragons.core.clock import parse_time
 from dragons.core.errors import InvalidInputError
 from dragons.core.statement import Envelope
@@ -160,7 +160,7 @@ class Mandate:
                 return wrong
             known.renew(body, lease.digest)
             return None
-        if wrong := self._refuse_launch(body, lease):
+        if wrong := self._refuse_launch(body, lease, at):
             return wrong
         self.epochs[body.dispatch_id] = (body.epoch, at)
         self.leases[body.lease_id] = lease
@@ -263,12 +263,27 @@ class Mandate:
             return f"{Reason.TTL_EXCEEDED}: the delegation ends at {wish.not_after}"
         return None
 
-    def _refuse_launch(self, body: Lease, lease: HeldLease) -> str | None:
+    def _refuse_launch(self, body: Lease, lease: HeldLease, at: str) -> str | None:
         if self.active.get(body.agent) != body.version:
             return f"{Reason.VERSION_INACTIVE}: {lease.name} was not the active version"
         if body.epoch <= self._epoch(body.dispatch_id):
             return f"{Reason.EPOCH_STALE}: epoch {body.epoch} was dispatched before"
-        return self.dispatches.refuse_launch(body) or self.organisms.refuse_launch(body)
+        wrong = self.dispatches.refuse_launch(body, at) or self.organisms.refuse_launch(body)
+        return wrong or self._refuse_unfenced(body, at)
+
+    def _refuse_unfenced(self, body: Lease, at: str) -> str | None:
+        """A start says why the instance before can't act any more; that it died is the control plane's word."""
+        before = self.organisms.newest.get(body.dispatch_id)
+        ordered = self.dispatches.known.get(body.dispatch_id)
+        if before is None or ordered is None or ordered.fenced_by == "death":
+            return None
+        if ordered.fenced_by == "expiry":
+            ended_ms = parse_time(self.leases[self.organisms.known[before].lease_id].expires_at)
+        elif ordered.fenced_by == "staleness":
+            ended_ms = parse_time(self.organisms.halted[before][1]) + STALE_AFTER_MS
+        else:
+            return f"holder_unfenced: nothing says why {before} can't act"
+        return None if ended_ms <= parse_time(at) else f"holder_unfenced: {before} may act for a while yet"
 
     def _refuse_renewal(self, known: HeldLease, body: Lease) -> str | None:
         # It may come after the lease's end: how long after is the control plane's to decide.

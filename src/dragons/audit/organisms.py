@@ -36,6 +36,7 @@ class Instance:
 
     agent: str
     dispatch_id: str
+    lease_id: str
     state: OrganismState = OrganismState.RUNNING
     acts: frozenset[str] = frozenset()
 
@@ -45,12 +46,14 @@ class Organisms:
     """Every instance so far.
 
     `halted` maps an instance to why it may do nothing and since when: the first time counts, because
-    nothing of it ever comes back. `held` are agents that an operator quarantined as a whole.
+    nothing of it ever comes back. `held` are agents that an operator quarantined as a whole, `newest` is
+    the last instance of each dispatch.
     """
 
     known: dict[str, Instance] = field(default_factory=dict)
     halted: dict[str, tuple[Reason, str]] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    newest: dict[str, str] = field(default_factory=dict)
     _unstopped: dict[str, list[str]] = field(default_factory=dict)
 
     def refuse_launch(self, body: Lease) -> str | None:
@@ -73,7 +76,8 @@ class Organisms:
 
     def launched(self, body: Lease) -> None:
         """A new instance runs."""
-        self.known[body.instance_id] = Instance(body.agent, body.dispatch_id)
+        self.known[body.instance_id] = Instance(body.agent, body.dispatch_id, body.lease_id)
+        self.newest[body.dispatch_id] = body.instance_id
         self._unstopped.setdefault(body.dispatch_id, []).append(body.instance_id)
 
     def admit_transition(self, body: Transition, at: str) -> str | None:

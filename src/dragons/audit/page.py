@@ -26,7 +26,7 @@ from msgspec import inspect
 
 from dragons.audit import closing, kinds, mandate, organisms, pack, trust, verify
 from dragons.audit.copies import COPIED
-from dragons.authority import lease
+from dragons.authority import lease, revocation
 from dragons.core.canonical import Document
 from dragons.core.statement import payload_type
 from dragons.core.vocabulary import Reason
@@ -189,6 +189,7 @@ def _limits() -> dict[str, Any]:
         "salt_bytes": payload.SALT_BYTES,
         "signing_roles": sorted(trust.SIGNING_ROLES),
         "backdate_ms": lease.BACKDATE_MS,
+        "stale_after_ms": revocation.STALE_AFTER_MS,
         "depth_max": lease.DEPTH_MAX,
         "issue_skew_ms_max": mandate.ISSUE_SKEW_MS_MAX,
         "skew_ms_max": verify.SKEW_MS_MAX,

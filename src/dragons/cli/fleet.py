@@ -15,7 +15,7 @@ from rich.text import Text
 from dragons.cli.command import GOVERN, command
 from dragons.cli.context import Cli
 from dragons.cli.output import console, plain, safe, show
-from dragons.cli.values import brief, brief_age, duration, moment
+from dragons.cli.values import brief, brief_age, counted, duration, moment
 from dragons.core.errors import DragonsError
 from dragons.core.vocabulary import OrganismState
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dragons.wire.fleet import Fleet, FleetMember
 
 PAGE_MAX = 500
-# Below this width a reason has its own line.
+# Below this width reasons stand below the table.
 WIDE = 120
 # The header, the totals, and a line that says how many more there are.
 _AROUND = 6
@@ -86,6 +86,8 @@ def screen(found: Fleet, *, width: int, trouble: str = "") -> RenderableType:
         parts.append(members_table(found.members, width=width))
     else:
         parts.append(Text("No instance is running.", style="dim"))
+    if width < WIDE:
+        parts += reasons(found.members)
     more = found.total - len(found.members)
     if more > 0:
         parts.append(Text(f"… and {more:,} more", style="dim"))
@@ -108,9 +110,21 @@ def members_table(members: list[FleetMember], *, width: int) -> RenderableType:
     for member, row in zip(members, cells, strict=True):
         style = _COLOURS.get(member.state, "")
         result.add_row(*(Text(plain(row[name]), style=style if name == "state" else "") for name in names))
-        if not wide and member.state != _HEALTHY:
-            result.add_row("", Text(""), Text(f"└ {safe(member.state_reason)}", style=style))
     return result
+
+
+def reasons(members: list[FleetMember]) -> list[RenderableType]:
+    """Why what is not well is so, a line each: for a terminal too narrow for a column of it."""
+    return [
+        Text(
+            f"{member.instance_id[-12:]} {member.state}: {safe(member.state_reason)}",
+            style=_COLOURS.get(member.state, ""),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        for member in members
+        if member.state != _HEALTHY
+    ]
 
 
 def totals(found: Fleet) -> Text:
@@ -120,13 +134,14 @@ def totals(found: Fleet) -> Text:
     if found.held_agents:
         held.append(f"quarantined by an operator: {', '.join(found.held_agents[:5])}")
     if found.held_dispatches:
-        held.append(f"{found.held_dispatches} dispatches held")
+        held.append(counted(found.held_dispatches, "dispatch held", "dispatches held"))
     least = "" if found.interventions else "at least "
+    acts = counted(found.interventions, "intervention")
     parts = [
-        f"{sum(found.states.values()):,} instances: {', '.join(counts) or 'none'}",
+        f"{counted(sum(found.states.values()), 'instance')}: {', '.join(counts) or 'none'}",
         *held,
-        f"{found.incidents_open} open incidents",
-        f"fleet MTBOI {least}{duration(found.mtboi_seconds)} ({found.interventions} interventions in 30 days)",
+        counted(found.incidents_open, "open incident"),
+        f"fleet MTBOI {least}{duration(found.mtboi_seconds)} ({acts} in 30 days)",
         moment(found.as_of),
     ]
     return Text(safe(" · ".join(parts)), style="bold")

@@ -23,6 +23,7 @@ from dragons.cli import (
     docks,
     doctor,
     fleet,
+    incidents,
     init,
     keys,
     leases,
@@ -104,7 +105,7 @@ def _program(
 
 for _module in (
     demo, init, up, run_command, dispatch, node, doctor, bench,
-    fleet, mtboi, capabilities, manifests, agents, docks, policies, playbook, leases, keys, tokens, notifiers,
+    fleet, incidents, mtboi, capabilities, manifests, agents, docks, policies, playbook, leases, keys, tokens, notifiers,
     verify, packs, sessions, receipts, ledger,
 ):  # fmt: skip
     _module.register(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,13 +39,11 @@ def absolute_words(words: Sequence[str]) -> list[str]:
     if not words:
         return []
     place = program_place(words)
-    made = list(words)
-    made[0] = absolute(shutil.which(words[0]) or words[0])
     # Where it is unclear what is code, every file that the command names counts as such.
-    places = [at for at in range(1, len(words)) if is_file(Path(words[at]))] if place is None else [place]
-    for at in places:
-        made[at] = made[0] if at == 0 else absolute(words[at])
-    return made
+    named = [at for at in range(1, len(words)) if is_file(Path(words[at]))] if place is None else [place]
+    # A bare name is looked up on the PATH that goes along: it may be a wrapper that is no program by itself.
+    own = [0] if "/" in words[0] else []
+    return [absolute(word) if at in {*named, *own} else word for at, word in enumerate(words)]
 
 
 def parse_environment(given: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -73,6 +71,9 @@ def specify(wanted: Wanted, agent: str, now_ms: int) -> Spec:
 
     options = wanted.options
     values, names = parse_environment(wanted.environment)
+    if "PATH" not in {*values, *names}:
+        # It starts with the programs that it would start with here.
+        values["PATH"] = os.environ.get("PATH", os.defpath)
     spec = Spec(
         dispatch_id=new_id(DISPATCH, now_ms),
         agent=agent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,6 +14,10 @@ from dragons.cli.replay import replay
 from dragons.cli.values import moment, parse_moment, size
 from dragons.cli.verify import PackArgument, verify
 from dragons.core.errors import ConflictError, InvalidInputError
+
+if TYPE_CHECKING:
+    from dragons.sdk.packs import Exported
+    from dragons.wire.evidence import PackRequest
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the pack is written.")]
 SessionOption = Annotated[str, typer.Option("--session", metavar="ID", help="One session.")]
@@ -60,9 +64,6 @@ def export(
 
     Payloads come from this home's own store; the control plane never has them.
     """
-    from dragons.sdk.home import Home
-    from dragons.sdk.localstore import LocalStore
-    from dragons.sdk.packs import export_pack
     from dragons.wire.evidence import PackRequest
 
     window = since is not None or until is not None
@@ -72,8 +73,6 @@ def export(
             "A pack is of one session, one agent, one window or the whole ledger.",
             fix="Give one of --session, --agent, --since/--until, --ledger.",
         )
-    if out.exists() and not force:
-        raise ConflictError("file_exists", f"{out} exists already.", fix="Choose another --out, or --force.")
     now_ms = cli.clock.now_ms()
     request = PackRequest(
         session_id=session,
@@ -81,19 +80,9 @@ def export(
         since="" if since is None else parse_moment(since, now_ms),
         until="" if until is None else parse_moment(until, now_ms),
     )
-    if redacted:
-        exported = export_pack(cli.client, request, out)
-    else:
-        with LocalStore(Home(cli.home).store_path(cli.tenant_id)) as store:
-            exported = export_pack(cli.client, request, out, store)
+    exported = write_pack(cli, request, out, redacted=redacted, force=force)
     cli.printer.facts(
-        {
-            "path": str(exported.path),
-            "bytes": exported.bytes,
-            "payloads": exported.payloads,
-            "withheld": exported.withheld,
-            "redacted": redacted or exported.withheld > 0,
-        },
+        described(exported, redacted=redacted),
         [
             ("pack", exported.path),
             ("size", size(exported.bytes)),
@@ -104,6 +93,34 @@ def export(
         ],
     )
     cli.printer.note(f"Verify it: dragons verify {exported.path} --root FINGERPRINT")
+
+
+def write_pack(cli: Cli, request: PackRequest, out: Path, *, redacted: bool, force: bool) -> Exported:
+    """Write the pack of `request` to `out`; ConflictError when something is there and `force` is not given.
+
+    With the payloads of this home's own store, unless it shall be redacted.
+    """
+    from dragons.sdk.home import Home
+    from dragons.sdk.localstore import LocalStore
+    from dragons.sdk.packs import export_pack
+
+    if out.exists() and not force:
+        raise ConflictError("file_exists", f"{out} exists already.", fix="Choose another file, or --force.")
+    if redacted:
+        return export_pack(cli.client, request, out)
+    with LocalStore(Home(cli.home).store_path(cli.tenant_id)) as store:
+        return export_pack(cli.client, request, out, store)
+
+
+def described(exported: Exported, *, redacted: bool) -> dict[str, object]:
+    """An exported pack for a machine."""
+    return {
+        "path": str(exported.path),
+        "bytes": exported.bytes,
+        "payloads": exported.payloads,
+        "withheld": exported.withheld,
+        "redacted": redacted or exported.withheld > 0,
+    }
 
 
 def show(cli: Cli, *, pack: PackArgument) -> None:

@@ -149,8 +149,9 @@ def run(
 ) -> int:
     """Run a program as a governed agent: measured, leased, watched, and on the record.
 
-    Progress is what is new: receipts of work not done lately, lines not printed lately (times left out),
-    new contents of watched files. Without its lease the program stands still until that is renewed.
+    Progress is what is new: work not done lately, lines not printed lately, contents of watched files.
+
+    A program whose lease lapses stands still until that is renewed.
 
     Ends with the program's own exit status and the activation receipt on standard error.
     """

@@ -51,6 +51,11 @@ def duration(seconds: int) -> str:
     return " ".join(parts[:2])
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 instance`, `2 instances`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def brief(seconds: int) -> str:
     """As `duration` where there is no room: `4m`, `2d3h`."""
     return duration(seconds).replace(" min", "m").replace(" ", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragons.control.caller import Caller
-from dragons.control.incidents import notify
+from dragons.control.messages import QUARANTINED, enqueue
 from dragons.control.orders import (
     FAILED,
     Start,
@@ -116,7 +116,7 @@ def hold_dispatch(tx: Transaction, dispatch: DispatchRow, reason: str) -> None:
         "at": format_time(tx.now_ms),
         "restarts": len(dispatch.restarts),
     }
-    notify(tx, dispatch.tenant_id, "quarantined", facts)
+    enqueue(tx, dispatch.tenant_id, QUARANTINED, facts)
 
 
 def set_held(tx: Transaction, dispatch: DispatchRow, reason: str) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-import msgspec
-
+from dragons.control.messages import QUARANTINED, enqueue
 from dragons.control.ports import Appended, Transaction
-from dragons.control.rows import IncidentRow, InstanceRow, MessageRow
+from dragons.control.rows import IncidentRow, InstanceRow
 from dragons.core.clock import format_time
-from dragons.core.ids import INCIDENT, MESSAGE, new_id
+from dragons.core.ids import INCIDENT, new_id
 from dragons.core.vocabulary import OrganismState
 from dragons.liveness.organism import Enter, Trigger
 
 # A stop that nobody needs to look into.
 _ORDINARY = frozenset({Trigger.ENDED, Trigger.REPLACED, Trigger.OPERATOR_STOPPED})
-QUARANTINED = "quarantined"
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_TOPICS = {
+    OrganismState.RUNNING: "recovered",
+    OrganismState.DEGRADED: "degraded",
+    OrganismState.AUTOHEALING: "autohealing",
+    OrganismState.STOPPED: "stopped",
+}
 
 
 def note_transition(tx: Transaction, instance: InstanceRow, move: Enter) -> InstanceRow:
@@ -66,11 +68,25 @@ def resolve_incident(tx: Transaction, instance: InstanceRow, seq: int, how: str)
         tx.put_incident(replace(row, closed_ms=tx.now_ms, closed_seq=seq, resolution=how))
 
 
+def tell(tx: Transaction, instance: InstanceRow, move: Enter) -> None:
+    """Tell of a move whoever's routes ask for it. A quarantine is told by `escalate`, or was a person's own doing."""
+    if move.after is OrganismState.QUARANTINED or move.trigger in _ORDINARY:
+        return
+    topic = "released" if move.trigger is Trigger.OPERATOR_RELEASED else _TOPICS[move.after]
+    facts = _facts(tx, instance, move.reason)
+    enqueue(tx, instance.tenant_id, topic, facts, incident_id=instance.incident_id)
+
+
 def escalate(tx: Transaction, instance: InstanceRow, reason: str) -> None:
     """Tell a person that an agent is quarantined."""
+    facts = _facts(tx, instance, reason)
+    enqueue(tx, instance.tenant_id, QUARANTINED, facts, incident_id=instance.incident_id)
+
+
+def _facts(tx: Transaction, instance: InstanceRow, reason: str) -> dict[str, object]:
     dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
     lease = tx.lease(instance.tenant_id, instance.lease_id)
-    facts: dict[str, object] = {
+    return {
         "agent": instance.agent,
         "version": instance.version,
         "instance_id": instance.instance_id,
@@ -80,38 +96,9 @@ def escalate(tx: Transaction, instance: InstanceRow, reason: str) -> None:
         "reason": reason,
         "at": format_time(tx.now_ms),
         "started_at": format_time(instance.started_ms),
-        "last_heartbeat_at": "" if instance.pulse_ms is None else format_time(instance.pulse_ms),
-        "last_progress_at": "" if instance.progress_ms is None else format_time(instance.progress_ms),
+        "last_heartbeat_at": None if instance.pulse_ms is None else format_time(instance.pulse_ms),
+        "last_progress_at": None if instance.progress_ms is None else format_time(instance.progress_ms),
         "progress_source": instance.progress_source,
-        "lease_expires_at": "" if lease is None else format_time(lease.expires_ms),
+        "lease_expires_at": None if lease is None else format_time(lease.expires_ms),
         "restarts": 0 if dispatch is None else len(dispatch.restarts),
     }
-    notify(tx, instance.tenant_id, QUARANTINED, facts, incident_id=instance.incident_id)
-
-
-def notify(
-    tx: Transaction,
-    tenant_id: str,
-    topic: str,
-    facts: Mapping[str, object],
-    *,
-    incident_id: str = "",
-    channel: str = "",
-    due_ms: int = 0,
-) -> None:
-    """Put a message into the outbox; without a channel, the routes decide who gets it.
-
-    It is not delivered before `due_ms`.
-    """
-    tx.put_message(
-        MessageRow(
-            tenant_id=tenant_id,
-            message_id=new_id(MESSAGE, tx.now_ms),
-            channel=channel,
-            topic=topic,
-            facts=_encode({**facts, "incident_id": incident_id}),
-            created_ms=tx.now_ms,
-            due_ms=max(tx.now_ms, due_ms),
-            incident_id=incident_id,
-        )
-    )

@@ -34,8 +34,6 @@ TOPICS = (
 )  # fmt: skip
 
 DELIVERED, FAILED = "delivered", "failed"
-# Ends of a message that was for nobody in particular: copied to the channels of its routes, or to none.
-ROUTED, UNROUTED = "routed", "unrouted"
 
 LEASE_MS = 60_000
 FIRST_RETRY_MS = 10_000
@@ -84,7 +82,6 @@ class NoChannels:
 
 def enqueue(
     tx: Transaction,
-    router: Router | None,
     tenant_id: str,
     topic: str,
     facts: Mapping[str, object],
@@ -92,35 +89,26 @@ def enqueue(
     incident_id: str = "",
     channel: str = "",
     due_ms: int = 0,
-) -> list[str]:
-    """Put a message into the outbox for `channel`, or for every channel of its routes; the ids.
+) -> str:
+    """Put a message into the outbox for `channel`, or for whom the routes say; its id.
 
-    Without a router one message without a channel is put in, and `route_messages` copies it later. Facts
-    are JSON values without floats; one that is None or empty is left out. `agent` among them is whom the
-    routes look at. It is not delivered before `due_ms`.
+    Without a channel `route_messages` decides later, by the topic and by `agent` among the facts. Facts are
+    JSON values without floats; one that is None or empty is left out. It is not delivered before `due_ms`.
     """
-    if channel or router is None:
-        channels: tuple[str, ...] = (channel,)
-    else:
-        channels = router.route(topic, str(facts.get("agent") or ""))
     told = {**facts, "incident_id": incident_id} if incident_id else facts
     encoded = canonical({name: value for name, value in told.items() if value is not None and value != ""})
-    made = [
-        MessageRow(
-            tenant_id=tenant_id,
-            message_id=new_id(MESSAGE, tx.now_ms),
-            channel=name,
-            topic=topic,
-            facts=encoded,
-            created_ms=tx.now_ms,
-            due_ms=max(tx.now_ms, due_ms),
-            incident_id=incident_id,
-        )
-        for name in channels
-    ]
-    for row in made:
-        tx.put_message(row)
-    return [row.message_id for row in made]
+    row = MessageRow(
+        tenant_id=tenant_id,
+        message_id=new_id(MESSAGE, tx.now_ms),
+        channel=channel,
+        topic=topic,
+        facts=encoded,
+        created_ms=tx.now_ms,
+        due_ms=max(tx.now_ms, due_ms),
+        incident_id=incident_id,
+    )
+    tx.put_message(row)
+    return row.message_id
 
 
 def enqueue_test(tx: Transaction, router: Router, caller: Caller, channel: str) -> str:
@@ -137,8 +125,7 @@ def enqueue_test(tx: Transaction, router: Router, caller: Caller, channel: str) 
                 tx.put_message(replace(row, due_ms=tx.now_ms, detail=""))
             return row.message_id
     facts = {"at": format_time(tx.now_ms), "requested_by": caller.key_id}
-    (message_id,) = enqueue(tx, router, caller.tenant_id, TEST, facts, channel=channel)
-    return message_id
+    return enqueue(tx, caller.tenant_id, TEST, facts, channel=channel)
 
 
 def facts_of(row: MessageRow) -> dict[str, Any]:
@@ -148,9 +135,9 @@ def facts_of(row: MessageRow) -> dict[str, Any]:
 
 
 def route_messages(tx: Transaction, issuer: Signer, router: Router, tenant_id: str, limit: int) -> int:
-    """Copy messages without a channel to those of their routes; how many there were.
+    """Replace messages without a channel by one for each channel of their routes; how many there were.
 
-    An escalation that no route leads anywhere is given up on the record: nobody was told.
+    One that no route leads anywhere is dropped, but an escalation is given up on the record: nobody was told.
     """
     rows = tx.messages_due(tenant_id, tx.now_ms, limit, channel="")
     for row in rows:
@@ -159,15 +146,8 @@ def route_messages(tx: Transaction, issuer: Signer, router: Router, tenant_id: s
             tx.put_message(replace(row, message_id=new_id(MESSAGE, tx.now_ms), channel=name))
         if not names and row.topic == QUARANTINED:
             _end(tx, issuer, row, FAILED, unsent(row, "no channel is routed for it"))
-            continue
-        tx.put_message(
-            replace(
-                row,
-                done_ms=tx.now_ms,
-                outcome=ROUTED if names else UNROUTED,
-                detail=", ".join(names)[:_DETAIL_MAX],
-            )
-        )
+        else:
+            tx.drop_message(tenant_id, row.message_id)
     return len(rows)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from dragons.control.incidents import notify
+from dragons.control.messages import enqueue
 from dragons.control.policies import policy_of
 from dragons.control.ports import About, Reader, Transaction
 from dragons.control.rows import DispatchRow, InstanceRow, OrderRow, TimerRow
@@ -81,7 +81,7 @@ def order_start(tx: Transaction, issuer: Signer, dispatch: DispatchRow, start: S
     )
     if order.dispatcher == WEBHOOK:
         facts = _facts(order, dispatch, start.reason)
-        notify(tx, tenant_id, "order", facts, channel=order.target, due_ms=order.due_ms)
+        enqueue(tx, tenant_id, "order", facts, channel=order.target, due_ms=order.due_ms)
     return order
 
 
@@ -106,7 +106,7 @@ def order_stop(tx: Transaction, dispatch: DispatchRow, instance: InstanceRow) ->
     tx.put_order(order)
     if order.dispatcher == WEBHOOK:
         facts = _facts(order, dispatch, instance.state_reason)
-        notify(tx, dispatch.tenant_id, "order", facts, channel=dispatch.target)
+        enqueue(tx, dispatch.tenant_id, "order", facts, channel=dispatch.target)
 
 
 def withdraw_starts(tx: Transaction, dispatch: DispatchRow, why: str) -> None:

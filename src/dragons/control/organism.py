@@ -12,7 +12,7 @@ import msgspec
 from dragons.authority.revocation import WITHDRAWAL, Target, Withdrawal, entry
 from dragons.control.abandonment import abandon_sessions
 from dragons.control.dispatches import end_dispatch, set_held
-from dragons.control.incidents import close_incident, escalate, note_transition
+from dragons.control.incidents import close_incident, escalate, note_transition, tell
 from dragons.control.orders import Start as StartOrder
 from dragons.control.orders import order_start, order_stop
 from dragons.control.policies import ORGANISM_TIMER, now_of
@@ -209,6 +209,7 @@ class _Carrying:
         if instance.halted_ms is None and halted_ms is not None:
             after = replace(after, halted_seq=appended.seq)
             tx.put_instance(after)
+        tell(tx, after, move)
         if move.after in HALTED:
             abandon_sessions(tx, self._issuer, after, move.reason)
         return close_incident(tx, after, move, appended)

@@ -26,7 +26,7 @@ from dragons.sdk.errors import StepCompleted
 from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, find_origin
-from dragons.sdk.once import DISPATCH, Step, earlier, returned
+from dragons.sdk.once import DISPATCH, Step, earlier, plain_result, returned
 from dragons.sdk.outbox import Drained
 from dragons.sdk.session import (
     BACKGROUND,
@@ -186,7 +186,7 @@ class AsyncSession:
     async def call_once(
         self,
         capability: str,
-        function: Callable[[], Awaitable[object]],
+        function: Callable[[], object],
         /,
         *,
         task: str,
@@ -204,7 +204,8 @@ class AsyncSession:
         except StepCompleted as done:
             return earlier(done)
         async with self._ending(act):
-            result = return_value(await function())
+            value = function()
+            result = plain_result(await value if isinstance(value, Awaitable) else value)
             if result is not None:
                 act.set_result(result)
         return returned(act.result)

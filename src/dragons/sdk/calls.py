@@ -12,7 +12,7 @@ import msgspec
 
 from dragons.core.statement import Envelope
 from dragons.sdk.transport import Call, query_of
-from dragons.wire import authority, base, dispatches, evidence, fleet, identity, liveness
+from dragons.wire import authority, base, dispatches, evidence, fleet, identity, incidents, liveness
 from dragons.wire import notifiers as wire_notifiers
 
 _T = TypeVar("_T")
@@ -111,6 +111,16 @@ def show_fleet(
 
 def mtboi(agent_name: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> Call[fleet.MtboiView]:
     return _get("/v1/mtboi", fleet.MtboiView, agent=agent_name, until=until, page=page, limit=limit)
+
+
+def list_incidents(
+    agent_name: str = "", *, open_only: bool = False, limit: int = 100
+) -> Call[incidents.Incidents]:
+    return _get("/v1/incidents", incidents.Incidents, agent=agent_name, open=open_only, limit=limit)
+
+
+def incident(incident_id: str) -> Call[incidents.IncidentDetail]:
+    return _get(f"/v1/incidents/{_part(incident_id)}", incidents.IncidentDetail)
 
 
 def leases(agent_name: str = "") -> Call[authority.Leases]:

@@ -28,6 +28,7 @@ from dragons.sdk.transport import (
 from dragons.wire import authority, base, evidence, identity, liveness
 from dragons.wire import dispatches as dispatching
 from dragons.wire import fleet as fleets
+from dragons.wire import incidents as happenings
 from dragons.wire import notifiers as told
 
 
@@ -151,6 +152,14 @@ class OperatorClient:
 
     def mtboi(self, agent: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> fleets.MtboiView:
         return self.transport.send(calls.mtboi(agent, until=until, page=page, limit=limit))
+
+    def incidents(
+        self, agent: str = "", *, open_only: bool = False, limit: int = 100
+    ) -> happenings.Incidents:
+        return self.transport.send(calls.list_incidents(agent, open_only=open_only, limit=limit))
+
+    def incident(self, incident_id: str) -> happenings.IncidentDetail:
+        return self.transport.send(calls.incident(incident_id))
 
     def intervene(self, statement: Envelope) -> base.Recorded:
         return self.transport.send(calls.record("/v1/interventions", statement))

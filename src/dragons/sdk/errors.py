@@ -29,7 +29,7 @@ _DOCK = "Dock the agent: `dragons docks create --agent NAME --scope CAP`."
 # What helps against a denial, by its reason.
 FIXES: dict[str, str] = {
     Reason.LEASE_MISSING: "Act inside `with open_session(...)`.",
-    Reason.LEASE_EXPIRED: "Open a new session; a lease is renewed only while its process reaches the control plane.",
+    Reason.LEASE_EXPIRED: "Reach the control plane: it renews a lapsed lease within the policy's grace. After that, open a new session.",
     Reason.LEASE_RELEASED: "Open a new session.",
     Reason.LEASE_NOT_YET_VALID: "Wait until the lease begins, or correct this machine's clock.",
     Reason.CLOCK_JUMPED: "Keep this machine's clock steady; the next renewal takes the new time.",
@@ -51,6 +51,8 @@ FIXES: dict[str, str] = {
     Reason.DOCK_INSTANCES_EXHAUSTED: "End another instance, or dock the agent with more --instances.",
     Reason.EPOCH_STALE: "End this process: a newer instance took over its dispatch.",
     Reason.SESSION_CLOSED: "Open a new session.",
+    Reason.DISPATCH_ENDED: "End this process: its dispatch is over.",
+    Reason.DISPATCH_NOT_ORDERED: "End this process: the control plane orders who works on its dispatch.",
     Reason.STEP_COMPLETED: "Go on with the next step: `result` and `receipt_id` say what came of this one.",
     Reason.STEP_IN_DOUBT: "Find out whether it happened, and say so: `session.resolve_step(...)`.",
     **dict.fromkeys(

@@ -6,7 +6,7 @@ end it has not heard of yet. Never takes a step that failed for one that did not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from dragons.core.ids import new_nonce
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.evidence.payload import opens
 from dragons.evidence.step import STEP_HAPPENED, STEP_NOT_HAPPENED, agent_step_key, dispatch_step_key
-from dragons.sdk.action import RESULT_BYTES_MAX, Action, checked, digest_of
+from dragons.sdk.action import RESULT_BYTES_MAX, Action, checked, digest_of, return_value
 from dragons.sdk.errors import ActionDenied, SessionStateError, StepCompleted, StepInDoubt
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.statements import StepName
@@ -155,6 +155,17 @@ def denial_of(action: Action, denied: Deny) -> ActionDenied:
         return ActionDenied(denied.reason, denied.detail, action=action.capability)
     running = isinstance(action, Step) and action.running
     return StepInDoubt(action.capability, denied.detail, running=running)
+
+
+def plain_result(value: object) -> dict[str, Any] | None:
+    """What a step's function returned, where that is plain; InvalidInputError for work that is still to be done."""
+    if isinstance(value, Awaitable | Generator | AsyncGenerator):
+        raise InvalidInputError(
+            "function_deferred",
+            "The step's function returned before its work was done.",
+            fix="Call one that does the work; use a session of `dragons.sdk.aio` to await it.",
+        )
+    return return_value(value)
 
 
 def returned(result: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - what the agent's function returned

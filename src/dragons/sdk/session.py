@@ -28,7 +28,7 @@ from dragons.sdk.forks import Belonging
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, Wanted, attach_again, find_origin
 from dragons.sdk.localstore import LocalStore
-from dragons.sdk.once import DISPATCH, Step, earlier, returned
+from dragons.sdk.once import DISPATCH, Step, earlier, plain_result, returned
 from dragons.sdk.outbox import Drained, drain_outbox
 from dragons.sdk.statements import Child
 from dragons.sdk.steps import Steps, run
@@ -168,7 +168,7 @@ class Session:
         except StepCompleted as done:
             return earlier(done)
         with self._ending(act):
-            result = return_value(function())
+            result = plain_result(function())
             if result is not None:
                 act.set_result(result)
         return returned(act.result)

@@ -27,10 +27,9 @@ class Notifiers(Response):
 
 
 class MessageView(Response):
-    """A message of the outbox. `status` is waiting, delivered, failed, routed or unrouted.
+    """A message of the outbox. `status` is waiting, delivered or failed.
 
-    A message for nobody in particular ends as routed (`detail` names the channels that got a copy) or as
-    unrouted. `next_at` is when a waiting one is tried.
+    `channel` is empty until the routes were asked; `next_at` is when a waiting one is tried.
     """
 
     message_id: str

@@ -67,6 +67,8 @@ _DENIALS = {
     Reason.AUTHORITY_STALE: "See that the control plane can be reached: `dragons doctor`.",
     Reason.CLOCK_JUMPED: "Keep the machine's clock steady, then launch a new instance.",
     Reason.SESSION_CLOSED: _SESSIONS,
+    Reason.DISPATCH_ENDED: "Order a new one: `dragons dispatch create`.",
+    Reason.DISPATCH_NOT_ORDERED: "Launch with the epoch of an open order: `dragons dispatch show ID`.",
     Reason.STEP_COMPLETED: "There is nothing to do: the receipt says what was done.",
     Reason.STEP_IN_DOUBT: "Find out whether it happened, and say so: `session.resolve_step(...)`.",
 }
@@ -96,6 +98,7 @@ _REFUSALS = {
     "position_missing": "Run `dragons ledger fsck`: the record contradicts its own counts.",
     "outcome_invalid": "Send one of the outcomes that spec/receipt.md lets an instance send.",
     "ttl_invalid": _TTL,
+    "policy_invalid": "Correct the thresholds: `dragons policies show AGENT` shows those that count now.",
     # Keys and signatures.
     "signature_invalid": _SIGNER,
     "signer_not_valid": "Sign with a key that `dragons keys list` shows as valid and as admin or operator.",
@@ -118,6 +121,8 @@ _REFUSALS = {
     "receipts_missing": "`dragons ledger show` shows how many there are.",
     "session_missing": "`dragons sessions list` shows the sessions.",
     "instance_missing": _AGENTS,
+    "agent_missing": _AGENTS,
+    "order_missing": "Leave it out of the report: there is nobody to tell.",
     "dispatch_missing": "Leave dispatch_id out to begin a new dispatch.",
     "target_missing": "Check the name; the `list` command of its noun shows what exists.",
     "catalogue_missing": "Publish one: `dragons capabilities publish FILE`.",
@@ -125,6 +130,7 @@ _REFUSALS = {
     # What contradicts the record.
     "claim_reused": _ANEW,
     "dock_exists": _ANEW,
+    "dispatch_exists": _ANEW,
     "session_exists": _ANEW,
     "instance_exists": "Launch with a new instance id and a new key.",
     "tenant_exists": "The tenant is there; use it.",
@@ -132,7 +138,6 @@ _REFUSALS = {
     "revoked_already": "There is nothing to do; the revocation is on the record.",
     "version_conflict": "Ask for the next numbers, GET /v1/agents/{agent}/next, and sign the statement again.",
     "epoch_conflict": "Somebody else continued the dispatch; launch again to continue it from there.",
-    "transition_illegal": _AGENTS,
     "step_not_in_doubt": "Ask for the step again: the answer says how it stands.",
     "heartbeat_old": "Number heartbeats upwards and send each once.",
     # The store and the machine.

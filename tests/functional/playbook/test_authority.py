@@ -49,15 +49,17 @@ def test_the_runner_s_own_notice_is_denied_with_a_receipt(
 
 def test_the_notifier_can_do_nothing_else(plane: ControlPlane, project: Project) -> None:
     manifest = notifier_program(project.notifiers).manifest
-    with runner(plane, project) as session:
-        with session.delegate(manifest, scope=["notify:slack"], goal="tell") as child:
-            for capability in ("run:service", "notify:email", "write:postmortem"):
-                with pytest.raises(ActionDenied) as denied, child.action(capability):
-                    raise AssertionError(capability)
-                assert denied.value.reason == "capability_not_leased"
-            with child.action("notify:slack"):
-                pass
-            child_id = child.session_id
+    with (
+        runner(plane, project) as session,
+        session.delegate(manifest, scope=["notify:slack"], goal="tell") as child,
+    ):
+        for capability in ("run:service", "notify:email", "write:postmortem"):
+            with pytest.raises(ActionDenied) as denied, child.action(capability):
+                raise AssertionError(capability)
+            assert denied.value.reason == "capability_not_leased"
+        with child.action("notify:slack"):
+            pass
+        child_id = child.session_id
     assert work(plane, child_id) == [
         ("run:service", "denied"), ("notify:email", "denied"), ("write:postmortem", "denied"),
         ("notify:slack", "completed"),
@@ -67,7 +69,10 @@ def test_the_notifier_can_do_nothing_else(plane: ControlPlane, project: Project)
 @pytest.mark.parametrize("scope", [["run:service"], ["notify:slack", "read:logs"], ["notify:webhook"]])
 def test_the_runner_hands_on_nothing_else(plane: ControlPlane, project: Project, scope: list[str]) -> None:
     manifest = notifier_program(project.notifiers).manifest
-    with runner(plane, project) as session:
-        with pytest.raises(ForbiddenError) as refused, session.delegate(manifest, scope=scope, goal="more"):
-            raise AssertionError(scope)
+    with (
+        runner(plane, project) as session,
+        pytest.raises(ForbiddenError) as refused,
+        session.delegate(manifest, scope=scope, goal="more"),
+    ):
+        raise AssertionError(scope)
     assert refused.value.code in {"capability_not_delegable", "scope_exceeded"}

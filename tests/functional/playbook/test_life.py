@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def plain(project: Project, program: str = ONCE, **restart: Any) -> None:
     project.change(lambda book: book["restart"].update(restart))  # type: ignore[attr-defined]
 
 
-def wait_for(plane: ControlPlane, agent: str, action: str) -> str:
+def wait_for(plane: ControlPlane, process: subprocess.Popen[str], agent: str, action: str) -> str:
     """The session in which `action` came on the record."""
     until = time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
@@ -44,6 +45,7 @@ def wait_for(plane: ControlPlane, agent: str, action: str) -> str:
             for session in client.sessions(agent).sessions:
                 if action in [name for name, _ in work(plane, session.session_id)]:
                     return session.session_id
+        assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     raise AssertionError(action)
 
@@ -67,7 +69,7 @@ def test_a_service_that_ends_well_tells_nobody(
 def test_a_recovery_is_on_the_record_and_a_stop_is_no_crash(project: Project, plane: ControlPlane) -> None:
     plain(project, reset_after_seconds=0.5)
     process = project.start("-o", "json")
-    session_id = wait_for(plane, project.agent, "watch:service")
+    session_id = wait_for(plane, process, project.agent, "watch:service")
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 0, errors
@@ -107,7 +109,9 @@ def test_a_revoked_run_ends_its_service_and_tells_nobody(
     wait_until_gone(pid)
     result = result_of(errors)
     assert process.returncode != 0
-    assert (result["ending"], result["why"]) == ("unauthorized", "instance_revoked")
+    # Whichever of the two it hears of first: the revocation, or that the control plane stopped it.
+    assert result["ending"] == "unauthorized"
+    assert result["why"] in {"instance_revoked", "organism_stopped"}
     assert not slack.posts
 
 

@@ -10,7 +10,14 @@ import pytest
 
 from tests.functional.plane import ControlPlane
 from tests.functional.run.conftest import Launch, Running
-from tests.functional.run.record import SECONDS_MAX, closing, ended_as, receipts, verify, wait_until_gone
+from tests.functional.run.record import (
+    SECONDS_MAX,
+    closing,
+    ended_as,
+    receipts,
+    verify,
+    wait_until_gone,
+)
 
 TTL_SECONDS = 4
 # Says its session and its process, then writes how far it has come, many times a second.
@@ -29,14 +36,6 @@ WORKING = (
     "        open('{out}', 'w').write(str(number))\n"
     "        time.sleep(0.05)\n"
 )
-
-# The product's thresholds but for the grace.
-IMPATIENT = {
-    "degrade_after_seconds": 1_800, "autoheal_after_seconds": 3_600, "lease_grace_seconds": 1,
-    "heal_timeout_seconds": 300, "waiting_max_seconds": 86_400, "restarts_max": 3,
-    "restart_window_seconds": 21_600, "backoff_first_seconds": 10, "backoff_longest_seconds": 1_800,
-    "progress_required": True, "progress_sources": ["files", "output", "receipts"],
-}  # fmt: skip
 
 
 class Course:
@@ -113,8 +112,7 @@ def test_it_is_stopped_when_the_grace_is_over(away: ControlPlane, launch: Launch
     out = tmp_path / "count"
     running = launch(TICKING.format(out=out), ttl_seconds=TTL_SECONDS, agent="impatient")
     course = Course(running, out)
-    with away.client() as client:
-        away.operator(client).publish_policy("impatient", IMPATIENT)
+    away.forgive_nothing("impatient")
     away.kill()
     frozen_at = course.wait_until_frozen()
     time.sleep(2)

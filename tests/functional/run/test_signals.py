@@ -124,13 +124,15 @@ def test_a_launcher_that_is_killed_takes_its_program_along(
         f"    session.flush()\n    print(os.getpid(), flush=True)\n    {WAITING.replace(chr(10), chr(10) + '    ')}",
         capabilities=["read:payments"],
         ttl_seconds=5,
+        agent="orphan",
     )
     pid = int(running.line())
+    plane.forgive_nothing("orphan")
     session_id = running.line()
     running.process.kill()
     running.process.wait()
     wait_until_gone(pid)
-    # Nobody closed it, so the control plane does when the lease is over.
+    # Nobody closed it, so the control plane does when the lease and its grace are over.
     assert ended_as(plane, session_id) == "abandoned"
     kinds = [view.kind for view in receipts(plane, session_id)]
     assert kinds == ["session.opened", "work", "session.closed"]

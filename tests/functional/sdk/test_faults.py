@@ -226,6 +226,9 @@ def test_without_the_control_plane_actions_are_denied_after_the_bound(
             act_for(session, READ)
         assert caught.value.reason == "authority_stale"
         assert "control plane" in caught.value.fix
+        # Once more, however soon the control plane is back.
+        with pytest.raises(ActionDenied):
+            act_for(session, READ)
         own_plane.start()
         until = time.monotonic() + SECONDS_MAX
         while True:
@@ -254,6 +257,7 @@ def test_work_that_is_reported_after_the_lease_is_late_but_there(
     own_plane: ControlPlane, tmp_path: Path
 ) -> None:
     agent = dock(own_plane, tmp_path / "agent", "worker", [READ])
+    own_plane.forgive_nothing("worker")
     worker = Worker(own_plane, agent, ttl=4, pause=0.05)
     worker.until_done(3)
     own_plane.kill()

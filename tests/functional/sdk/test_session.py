@@ -350,13 +350,15 @@ def test_a_cancelled_action_is_recorded(plane: ControlPlane, docked: Docked) -> 
 
 def test_heartbeats_carry_progress(plane: ControlPlane, docked: Docked) -> None:
     with open_session("g", agent_dir=docked([READ]), home=plane.home.folder) as session:
-        with session.action(READ):
-            pass
+        for page in (1, 2, 2, 1):
+            with session.action(READ, arguments={"page": page}):
+                pass
         assert session.flush()
         until = time.monotonic() + SECONDS_MAX
         with plane.client() as client:
             while (view := client.instance(session.instance.instance_id)).progress_sequence < 2:
                 assert time.monotonic() < until
                 time.sleep(0.1)
-    assert view.progress_source == "receipts"
+    # Two pages were read for the first time.
+    assert (view.progress_sequence, view.progress_source) == (2, "receipts")
     assert view.pulse_age_ms >= 0

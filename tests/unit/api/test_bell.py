@@ -30,6 +30,14 @@ def test_who_left_is_not_woken_and_frees_a_place() -> None:
     assert second.is_set()
 
 
+def test_a_limit_has_its_name() -> None:
+    bell = Bell(0, code="nodes_exhausted", what="nodes wait", setting="DRAGONS_NODES_MAX")
+    with pytest.raises(LimitError) as caught:
+        bell.join()
+    assert (caught.value.code, caught.value.message) == ("nodes_exhausted", "0 nodes wait already.")
+    assert "DRAGONS_NODES_MAX" in caught.value.fix
+
+
 def test_stopping_wakes_and_stays() -> None:
     bell = Bell(1)
     event = bell.join()

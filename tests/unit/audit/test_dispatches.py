@@ -44,16 +44,22 @@ def dispatches() -> Dispatches:
 
 
 def test_an_instance_begins_by_a_start_of_exactly_its_epoch(dispatches: Dispatches) -> None:
-    assert code(dispatches.refuse_launch(LEASE)) == "dispatch_not_ordered"
+    assert code(dispatches.refuse_launch(LEASE, AT)) == "dispatch_not_ordered"
     for epoch in (LEASE.epoch + 1, LEASE.epoch):
         assert dispatches.refuse_start(start_of(epoch), 0) is None
         dispatches.start(start_of(epoch))
         expected = "" if epoch == LEASE.epoch else "dispatch_not_ordered"
-        assert code(dispatches.refuse_launch(LEASE)) == expected
+        assert code(dispatches.refuse_launch(LEASE, AT)) == expected
+
+
+def test_a_start_is_not_carried_out_before_its_time(dispatches: Dispatches) -> None:
+    dispatches.start(start_of(LEASE.epoch, not_before=format_time(NOW_MS + 1)))
+    assert code(dispatches.refuse_launch(LEASE, AT)) == "dispatch_not_ordered"
+    assert dispatches.refuse_launch(LEASE, format_time(NOW_MS + 1)) is None
 
 
 def test_a_launch_by_hand_is_not_judged(dispatches: Dispatches) -> None:
-    assert dispatches.refuse_launch(make_lease(dispatch_id=name("dsp", 9))) is None
+    assert dispatches.refuse_launch(make_lease(dispatch_id=name("dsp", 9)), AT) is None
 
 
 def test_a_start_is_for_a_newer_epoch(dispatches: Dispatches) -> None:
@@ -72,7 +78,7 @@ def test_nothing_begins_after_the_end(dispatches: Dispatches) -> None:
     assert dispatches.admit_end(end_of()) is None
     assert code(dispatches.admit_end(end_of())) == "dispatch_ended"
     assert code(dispatches.refuse_start(start_of(9), 0)) == "dispatch_ended"
-    assert code(dispatches.refuse_launch(LEASE)) == "dispatch_ended"
+    assert code(dispatches.refuse_launch(LEASE, AT)) == "dispatch_ended"
 
 
 @pytest.mark.parametrize("changes", [{"dispatch_id": name("dsp", 9)}, {"agent": "notifier"}])

@@ -112,6 +112,19 @@ def test_a_newer_epoch_of_the_same_dispatch_is_context() -> None:
     assert epochs == {1, 2}
 
 
+def test_a_session_of_an_ordered_dispatch_brings_how_it_came_to_be() -> None:
+    """Every start, the lives of the instances before, and what people did to them; of other agents nothing."""
+    parts = packs.export(BOOK, packs.session_of(STORY.names["healed_session"]))
+    context = [parts.header(i) for i in range(len(parts.receipts()))]
+    found = [header.kind for header in context]
+    assert found.count(Kind.REDISPATCHED) == 3
+    assert found.count(Kind.DISPATCH_ORDERED) == found.count(Kind.DISPATCH_ENDED) == 1
+    assert {h.epoch for h in context if h.kind is Kind.LEASE_ISSUED} == {1, 2, 3}
+    hands = [header for header in context if header.kind is Kind.INTERVENTION]
+    assert [hand.agent for hand in hands] == ["reconciler@v1", "reconciler@v1"]
+    assert Kind.NOTIFIED not in found
+
+
 def test_a_childs_session_brings_its_parent() -> None:
     child = next(h for h in BOOK.headers if h.kind is Kind.SESSION_OPENED and h.agent == "notifier@v1")
     parts = packs.export(BOOK, packs.session_of(str(child.session_id)))

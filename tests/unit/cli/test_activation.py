@@ -35,6 +35,11 @@ def test_the_receipt_reads_as_promised() -> None:
     assert "Identity + Liveness" in lines
     assert "  organism_state  running → stopped" in lines
     assert "  last_heartbeat  2.4 s ago" in lines
+    assert "  progress        -" in lines
+    assert (
+        "  progress        output, receipts"
+        in as_text(replace(RUN, progress="output, receipts")).splitlines()
+    )
     assert not [name for name, _ in lines_of(RUN) if name == "denied"]
 
 

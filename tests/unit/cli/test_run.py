@@ -45,6 +45,7 @@ RESULT = RunResult(
     actions={"read:a": 2, "write:b": 3},
     denied={"send:c": "capability_not_leased"},
     sessions=("ses_1", "ses_2"),
+    progress=("files", "output"),
 )
 
 
@@ -70,6 +71,7 @@ def test_the_receipt_shows_what_the_run_left() -> None:
     assert made.exit_status == 3
     assert made.outcome == "failed"
     assert made.sessions == ["ses_1", "ses_2"]
+    assert made.progress == "files, output"
 
 
 @pytest.mark.parametrize("final", ["running", ""])

@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from dragons.cli.values import age, duration, moment, parse_duration, parse_moment, short, size
+from dragons.cli.values import (
+    age,
+    brief,
+    brief_age,
+    counted,
+    duration,
+    moment,
+    parse_duration,
+    parse_moment,
+    short,
+    size,
+)
 from dragons.core.errors import InvalidInputError
 
 NOW_MS = 1_800_000_000_000
@@ -81,3 +92,19 @@ def test_sizes_are_written(count: int, text: str) -> None:
 def test_only_what_is_longer_is_shortened() -> None:
     assert short("a" * 16) == "a" * 16
     assert short("a" * 17) == "a" * 16 + "…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (65, "1m5s"), (7_260, "2h1m"), (183_600, "2d3h"), (-1, "-")]
+)
+def test_where_there_is_no_room(seconds: int, text: str) -> None:
+    assert brief(seconds) == text
+    assert brief_age(seconds * 1000) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 dispatches"), (1, "1 dispatch"), (1_234, "1,234 dispatches")]
+)
+def test_things_are_counted(count: int, text: str) -> None:
+    assert counted(count, "dispatch", "dispatches") == text
+    assert counted(2, "instance") == "2 instances"

@@ -55,16 +55,11 @@ class Routes:
 
 
 def put(
-    tenancy: Tenancy,
-    *,
-    channel: str = "chat",
-    topic: str = QUARANTINED,
-    router: Router | None = None,
-    **facts: object,
-) -> list[str]:
+    tenancy: Tenancy, *, channel: str = "chat", topic: str = QUARANTINED, due_ms: int = 0, **facts: object
+) -> str:
     told = {"agent": "reconciler", "reason": "it was silent", **facts}
     return tenancy.plane.write(
-        lambda tx: enqueue(tx, router, tenancy.tenant_id, topic, told, channel=channel)
+        lambda tx: enqueue(tx, tenancy.tenant_id, topic, told, channel=channel, due_ms=due_ms)
     )
 
 
@@ -99,18 +94,21 @@ def deliveries(tenancy: Tenancy) -> list[Delivery]:
 # --- putting in -----------------------------------------------------------------------------------
 
 
-def test_a_message_goes_to_every_channel_of_its_routes(acme: Tenancy) -> None:
-    made = put(acme, channel="", router=Routes())
-    assert [message(acme, one).channel for one in made] == ["chat", "mail"]
-    assert not put(acme, channel="", topic="degraded", router=Routes())
-    assert not put(acme, channel="", agent="quiet", router=Routes())
-    assert not put(acme, channel="", router=NoChannels())
-    assert len(put(acme, channel="pager", router=Routes())) == 1
-    assert len(everything(acme)) == 3
+def test_a_message_waits_for_its_time(plane: Plane, acme: Tenancy) -> None:
+    now_ms = acme.now_ms
+    later = put(acme, due_ms=now_ms + 5)
+    unrouted = put(acme, channel="", due_ms=now_ms + 5)
+    assert (message(acme, later).due_ms, message(acme, put(acme, due_ms=1)).due_ms) == (now_ms + 5, now_ms)
+    assert len(take(acme)) == 1
+    assert route(acme, Routes()) == 0
+    plane.clock.advance(5)
+    assert [row.message_id for row in take(acme)] == [later]
+    assert route(acme, Routes()) == 1
+    assert unrouted not in {row.message_id for row in everything(acme)}
 
 
 def test_what_is_not_known_is_left_out(acme: Tenancy) -> None:
-    (one,) = put(acme, nothing=None, empty="", zero=0, nested={"a": ["b"]})
+    one = put(acme, nothing=None, empty="", zero=0, nested={"a": ["b"]})
     assert facts_of(message(acme, one)) == {
         "agent": "reconciler", "nested": {"a": ["b"]}, "reason": "it was silent", "zero": 0,
     }  # fmt: skip
@@ -118,8 +116,8 @@ def test_what_is_not_known_is_left_out(acme: Tenancy) -> None:
 
 def test_an_incident_is_among_the_facts(acme: Tenancy) -> None:
     incident = "inc_" + "1" * 32
-    (one,) = acme.plane.write(
-        lambda tx: enqueue(tx, None, acme.tenant_id, "notice", {}, incident_id=incident, channel="chat")
+    one = acme.plane.write(
+        lambda tx: enqueue(tx, acme.tenant_id, "notice", {}, incident_id=incident, channel="chat")
     )
     assert (message(acme, one).incident_id, facts_of(message(acme, one))) == (
         incident,
@@ -136,21 +134,22 @@ def test_a_fact_that_is_no_json_is_refused_and_nothing_is_put_in(acme: Tenancy) 
 # --- routing later --------------------------------------------------------------------------------
 
 
-def test_a_message_without_a_channel_is_copied_to_its_routes(acme: Tenancy) -> None:
-    (one,) = put(acme, channel="")
+def test_a_message_without_a_channel_becomes_one_for_each_of_its_routes(acme: Tenancy) -> None:
+    before = message(acme, put(acme, channel=""))
     assert not take(acme)
     assert route(acme, Routes()) == 1
-    assert (message(acme, one).outcome, message(acme, one).detail) == ("routed", "chat, mail")
-    taken = take(acme)
-    assert [row.channel for row in taken] == ["chat", "mail"]
-    assert {row.facts for row in taken} == {message(acme, one).facts}
-    assert one not in {row.message_id for row in taken}
+    after = everything(acme)
+    assert sorted(row.channel for row in after) == ["chat", "mail"]
+    for row in after:
+        assert row == replace(before, message_id=row.message_id, channel=row.channel)
+    assert before.message_id not in {row.message_id for row in after}
     assert route(acme, Routes()) == 0
+    assert len(take(acme)) == 2
     assert not deliveries(acme)
 
 
 def test_an_escalation_that_reaches_nobody_is_on_the_record(plane: Plane, acme: Tenancy) -> None:
-    (one,) = put(acme, channel="")
+    one = put(acme, channel="")
     route(acme, NoChannels())
     assert (message(acme, one).outcome, message(acme, one).done_ms) == ("failed", plane.clock.now_ms())
     (body,) = deliveries(acme)
@@ -158,12 +157,22 @@ def test_an_escalation_that_reaches_nobody_is_on_the_record(plane: Plane, acme: 
     assert body.detail == "no channel is routed for it"
 
 
-def test_what_nobody_wants_to_know_is_not(acme: Tenancy) -> None:
-    (one,) = put(acme, channel="", topic="degraded")
-    route(acme, Routes())
-    assert message(acme, one).outcome == "unrouted"
+def test_what_nobody_wants_to_know_is_dropped(acme: Tenancy) -> None:
+    put(acme, channel="", topic="degraded")
+    assert route(acme, Routes()) == 1
+    assert not everything(acme)
     assert not deliveries(acme)
-    assert not take(acme)
+
+
+def test_routes_are_asked_in_pages(acme: Tenancy) -> None:
+    for number in range(5):
+        put(acme, channel="", number=number)
+
+    def ask() -> int:
+        return acme.plane.write(lambda tx: route_messages(tx, acme.issuer, Routes(), acme.tenant_id, 2))
+
+    assert [ask() for _ in range(4)] == [2, 2, 1, 0]
+    assert len(everything(acme)) == 10
 
 
 # --- claiming -------------------------------------------------------------------------------------
@@ -185,7 +194,7 @@ def test_a_claim_holds_for_its_time_and_then_falls_to_the_next(plane: Plane, acm
 def test_the_longest_due_come_first(plane: Plane, acme: Tenancy) -> None:
     made = []
     for number in range(5):
-        made += put(acme, number=number)
+        made.append(put(acme, number=number))
         plane.clock.advance(1)
     assert [row.message_id for row in take(acme, 3)] == made[:3]
 
@@ -215,7 +224,6 @@ def test_a_delivery_is_a_receipt(plane: Plane, acme: Tenancy) -> None:
     acme.plane.write(
         lambda tx: enqueue(
             tx,
-            None,
             acme.tenant_id,
             QUARANTINED,
             {"agent": "reconciler"},
@@ -330,7 +338,7 @@ def test_a_long_detail_is_cut(acme: Tenancy) -> None:
 
 
 def test_what_was_never_made_is_known_by_its_facts(acme: Tenancy) -> None:
-    (one,) = put(acme)
+    one = put(acme)
     row = message(acme, one)
     assert unsent(row, "why") == (False, "why", sha256_hex(row.facts))
 

@@ -154,11 +154,15 @@ def test_revoked_authority_stops_the_program(launcher: Launcher, plane: Plane) -
     assert released(plane).detail == "stopped because of organism_stopped: killed by SIGTERM"
 
 
-def test_a_thread_may_run_it_and_another_may_stop_it(launcher: Launcher, plane: Plane, tmp_path: Path) -> None:
+def test_a_thread_may_run_it_and_another_may_stop_it(
+    launcher: Launcher, plane: Plane, tmp_path: Path
+) -> None:
     stop, results = Event(), []
     supervised = replace(launcher, stop=stop)
     program = f"import time; open({str(tmp_path / 'runs')!r}, 'w'); time.sleep(60)"
-    thread = Thread(target=lambda: results.append(run_governed(supervised, options(program, supervised=True))))
+    thread = Thread(
+        target=lambda: results.append(run_governed(supervised, options(program, supervised=True)))
+    )
     thread.start()
     until = time.monotonic() + 60
     while not (tmp_path / "runs").exists():
@@ -171,9 +175,7 @@ def test_a_thread_may_run_it_and_another_may_stop_it(launcher: Launcher, plane: 
     assert released(plane).outcome is Outcome.FAILED
 
 
-def test_what_nobody_sits_at_reads_nothing(
-    launcher: Launcher, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_nobody_sits_at_reads_nothing(launcher: Launcher, capfd: pytest.CaptureFixture[str]) -> None:
     run_governed(launcher, options("import sys; print(repr(sys.stdin.read()))", supervised=True))
     assert capfd.readouterr().out == "''\n"
 

@@ -36,3 +36,19 @@ def test_only_a_program_that_says_so_completed(
 
 def test_operations_are_the_sum_of_actions() -> None:
     assert RESULT.operations == 47
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "exit status 0"),
+        ({"exit_status": 3}, "exit status 3"),
+        ({"exit_status": 139, "signal": "SIGSEGV"}, "killed by SIGSEGV"),
+        (
+            {"exit_status": 143, "signal": "SIGTERM", "stopped_because": "stopped"},
+            "stopped because of stopped: killed by SIGTERM",
+        ),
+    ],
+)
+def test_how_it_ended_in_words(changes: dict[str, object], said: str) -> None:
+    assert replace(ENDED, **changes).describe() == said

@@ -118,6 +118,17 @@ def within(folder: Path, *command: object) -> Measured:
     return measure(RunOptions(goal="g", agent_dir=folder, command=tuple(map(str, command))))
 
 
+def test_what_its_author_watches_is_relative_to_the_folder(folder: Path, tmp_path: Path) -> None:
+    assert within(folder).watch == ()
+    path = folder / "agent.yaml"
+    path.write_text(path.read_text() + f"watch: [out, {tmp_path / 'results'}]\n")
+    expected = (folder / "out", tmp_path / "results")
+    assert within(folder).watch == expected
+    assert measure(RunOptions(goal="g", command=("python", str(folder / "agent.py")))).watch == expected
+    # A single program is nobody's folder.
+    assert measure(options("python", folder / "agent.py")).watch == ()
+
+
 def test_a_described_folder_is_measured_whole(folder: Path) -> None:
     whole = measure_directory(folder)
     beside = measure(RunOptions(goal="g", command=("python", str(folder / "agent.py"))))

@@ -52,3 +52,14 @@ def test_a_target_that_does_not_block_is_waited_for() -> None:
     stream.close()
     for descriptor in (write, read, target):
         os.close(descriptor)
+
+
+def test_output_may_go_to_whatever_takes_it() -> None:
+    source, write = os.pipe()
+    taken: list[bytes] = []
+    stream = Stream("stdout", source, taken.append)
+    os.write(write, b"one")
+    assert stream.pass_on() == b"one"
+    assert (taken, stream.open, stream.size) == ([b"one"], True, 3)
+    stream.close()
+    os.close(write)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from dragons.sdk.errors import ActionDenied, SessionStateError
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin
 from dragons.sdk.localstore import LocalStore
+from dragons.wire.authority import Authorized, StepView
 from tests.unit.sdk.kit import MONEY, READ, WRITE, Plane
 from tests.unit.sdk.test_operator import MANIFEST
 
@@ -98,12 +100,17 @@ def test_a_cancelled_action_is_recorded_as_failed(plane: Plane, instance: Instan
 
 
 def test_a_waiting_is_declared_while_its_block_lasts(plane: Plane, instance: Instance) -> None:
+    def declared() -> None:
+        until = time.monotonic() + 30
+        while not any(beat.waiting is not UNSET for beat in plane.beats):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
     async def main() -> None:
         async with session_of(instance) as session:
             assert session.handover is None
             async with session.waiting("input"):
-                while not any(beat.waiting is not UNSET for beat in plane.beats):
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(declared)
             assert instance.waits.now(0) is None
             with pytest.raises(InvalidInputError):
                 async with session.waiting("nothing"):
@@ -222,3 +229,31 @@ def test_a_forked_child_has_no_part_in_it(
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert [claim.outcome for claim in plane.claims] == [Outcome.COMPLETED]
     assert [closing.outcome for closing in plane.closings] == [Outcome.COMPLETED]
+
+
+def test_a_step_runs_once_is_resolved_and_gives_what_it_gave(plane: Plane, instance: Instance) -> None:
+    ran = []
+
+    async def post() -> str:
+        ran.append(1)
+        return "entry 17"
+
+    async def work() -> None:
+        async with session_of(instance) as session:
+            with pytest.raises(ValueError, match="dead"):
+                async with session.once(WRITE, task="may", step="17"):
+                    raise ValueError("dead")
+            assert (await session.resolve_step("may", "17", happened=False)).startswith("rcp_")
+            assert await session.call_once(WRITE, post, task="may", step="17") == "entry 17"
+            assert await session.call_once(WRITE, lambda: 3, task="may", step="18") == 3
+            await session.flush(5)
+            step = StepView(
+                instance_id="i", epoch=1, begun_at="t", decision_id="d", receipt_id="rcp_x",
+                payload_hash=plane.claims[-2].payload_hash,
+            )  # fmt: skip
+            plane.answer_decision = Authorized(allowed=False, reason="step_completed", step=step)
+            assert await session.call_once(WRITE, post, task="may", step="17") == "entry 17"
+
+    asyncio.run(work())
+    assert ran == [1]
+    assert [claim.reason for claim in plane.claims[1:]] == ["step_not_happened", UNSET, UNSET]

@@ -266,3 +266,48 @@ def test_an_unknown_risk_denies(plane: Plane) -> None:
     holder = Holder(plane)
     holder.take(risks={READ: "tolerable"})
     assert holder.reason() is Reason.CAPABILITY_UNKNOWN
+
+
+def test_what_no_renewal_mends_comes_before_the_lapse(holder: Holder, clock: ManualClock) -> None:
+    def over() -> Reason | None:
+        denied = holder.authority.over()
+        return None if denied is None else denied.reason
+
+    clock.advance(900_000)
+    assert over() is Reason.LEASE_EXPIRED
+    assert holder.authority.lapsed_ms() == 0
+    clock.advance(7)
+    assert holder.authority.lapsed_ms() == 7
+    # Also where the clocks disagree, and where a heartbeat only told of the lapse.
+    clock.jump(3_600_000)
+    holder.authority.take_answer("lease_expired")
+    assert over() is Reason.LEASE_EXPIRED
+    holder.authority.take_refusal("renewal", ForbiddenError(Reason.REVOKED_AGENT, ""))
+    assert over() is Reason.REVOKED_AGENT
+    holder.authority.take_refusal("renewal", ForbiddenError(Reason.LEASE_EXPIRED, ""))
+    holder.authority.take_state("quarantined", 1)
+    assert over() is Reason.ORGANISM_QUARANTINED
+
+
+def test_a_late_renewal_ends_the_lapse_and_what_told_of_it(holder: Holder, clock: ManualClock) -> None:
+    clock.advance(1_000_000)
+    holder.authority.take_answer("lease_expired")
+    holder.authority.take_refusal("view", ForbiddenError(Reason.LEASE_EXPIRED, ""))
+    assert holder.reason() is Reason.LEASE_EXPIRED
+    now_ms = clock.now_ms()
+    renewal = msgspec.structs.replace(
+        holder.lease, serial=1, issued_at=format_time(now_ms), not_before=format_time(now_ms - 10_000),
+        expires_at=format_time(now_ms + 900_000),
+    )  # fmt: skip
+    holder.authority.take_grant(holder.plane.granted(renewal), holder.plane.span())
+    assert (holder.reason(), holder.authority.over(), holder.authority.lapsed_ms()) == (None, None, 0)
+
+
+def test_a_late_renewal_unsays_nothing_else(holder: Holder, clock: ManualClock) -> None:
+    holder.authority.take_answer("epoch_stale")
+    now_ms = clock.now_ms()
+    renewal = msgspec.structs.replace(
+        holder.lease, serial=1, issued_at=format_time(now_ms), expires_at=format_time(now_ms + 900_000)
+    )
+    holder.authority.take_grant(holder.plane.granted(renewal), holder.plane.span())
+    assert holder.reason() is Reason.EPOCH_STALE

@@ -11,6 +11,7 @@ from dragons.identity.records import KEY_REVOCATION, KeyRevocation
 from dragons.sdk import calls
 from dragons.sdk.transport import Call
 from dragons.wire.authority import Authorize, Delegate, Launch
+from dragons.wire.dispatches import NodeReport
 from dragons.wire.evidence import PackRequest
 from dragons.wire.identity import TokenRequest
 from tests.unit.sdk.test_operator import MANIFEST
@@ -27,6 +28,7 @@ LAUNCH = Launch(instance_id="0" * 32, instance_key=b"k" * 32, manifest=MANIFEST)
 RECORDED = (
     "/v1/keys", "/v1/keys/revocations", "/v1/catalogue", "/v1/activations", "/v1/docks", "/v1/revocations",
     "/v1/interventions", "/v1/leases/releases", "/v1/sessions/closings", "/v1/erasures",
+    "/v1/dispatches", "/v1/policies",
 )  # fmt: skip
 ALL: list[Call[object]] = [
     calls.livez(), calls.readyz(), calls.ping(), calls.tenant(), calls.keys(), calls.tokens(),
@@ -40,6 +42,8 @@ ALL: list[Call[object]] = [
     calls.receipt("rcp_1"), calls.ledger(), calls.consistency(1, 2), calls.fsck(),
     calls.export_pack(PackRequest()), calls.beat([STATEMENT]), calls.events(-1),
     calls.notifiers(), calls.send_test("oncall"), calls.messages("inc_1", limit=5), calls.message("msg_1"),
+    calls.list_dispatches("a", open_only=True), calls.dispatch("dsp_1"), calls.nodes(),
+    calls.report_node("n1", NodeReport(fresh=True)), calls.policies(), calls.policy("a"),
     *(calls.record(path, STATEMENT) for path in RECORDED),
 ]  # fmt: skip
 
@@ -53,7 +57,9 @@ def test_every_route_of_the_specification_has_its_call() -> None:
     made = {
         (
             call.method,
-            re.sub(r"/(a|i|tok_1|dck_1|lse_1|ses_1|rcp_1|oncall|msg_1|0{64})(?=/|$)", "/*", call.path),
+            re.sub(
+                r"/(a|i|tok_1|dck_1|lse_1|ses_1|rcp_1|oncall|msg_1|dsp_1|n1|0{64})(?=/|$)", "/*", call.path
+            ),
         )
         for call in ALL
     }

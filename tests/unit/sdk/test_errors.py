@@ -47,7 +47,9 @@ def test_unreachable_says_whether_something_may_have_happened() -> None:
 def test_a_denial_carries_its_reason() -> None:
     denied = ActionDenied(Reason.LEASE_EXPIRED, "lse_1", action="read:payments")
     assert (denied.reason, denied.code, denied.detail) == ("lease_expired", "lease_expired", "lse_1")
-    assert str(denied).startswith("read:payments is denied: lease_expired (lse_1). Fix: Open a new session")
+    assert str(denied).startswith(
+        "read:payments is denied: lease_expired (lse_1). Fix: Reach the control plane"
+    )
     assert str(ActionDenied("own_code", "")) == "The action is denied: own_code."
 
 

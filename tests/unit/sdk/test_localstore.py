@@ -14,7 +14,7 @@ from dragons.core.vocabulary import Outcome
 from dragons.evidence.payload import commit
 from dragons.sdk.instance import Instance
 from dragons.sdk.localstore import TURN_MS, Entry, Holder, LocalStore, closing_name, new_owner
-from dragons.sdk.statements import Cycle
+from dragons.sdk.statements import Cycle, StepName
 from dragons.wire.base import Recorded
 from tests.unit.sdk.kit import READ
 
@@ -254,3 +254,17 @@ def test_names() -> None:
     assert closing_name("ses_1") == "closing:ses_1"
     assert new_owner().startswith(f"{os.getpid()}-")
     assert new_owner() != new_owner()
+
+
+def test_a_claim_about_a_step_is_found_while_it_waits(store: LocalStore, instance: Instance) -> None:
+    entries = []
+    for key in ("ab" * 32, "cd" * 32, "ab" * 32):
+        cycle = Cycle(READ, "r", {}, 1, 2, 1, Outcome.COMPLETED, {}, name=StepName("t", "s", key))
+        found = instance.stating.claim("ses_" + "0" * 32, "goal", cycle)
+        store.commit([found.payload], [found.entry])
+        entries.append(found.entry)
+    newest = store.waiting_step("ab" * 32)
+    assert newest is not None
+    assert newest.claim_id == entries[2].name
+    store.acknowledge(instance.instance_id, [(entry, recorded(1)) for entry in entries])
+    assert store.waiting_step("ab" * 32) is None

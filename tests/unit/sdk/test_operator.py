@@ -139,6 +139,12 @@ def test_the_other_statements(client: Client, operator: Operator) -> None:
     assert (revocation.kind, revocation.target) == (Target.VERSION, "reconciler@v7")
     operator.intervene("0" * 12 + "7" + "0" * 3 + "8" + "0" * 15, reason="r")
     assert body(client, operator, "intervene", INTERVENTION, Intervention).action == "stop"
+    operator.intervene(agent="reconciler", reason="r", action="quarantine")
+    made = body(client, operator, "intervene", INTERVENTION, Intervention)
+    assert (made.agent, made.instance_id, made.action) == ("reconciler", msgspec.UNSET, "quarantine")
+    for both in ({}, {"agent": "reconciler", "instance_id": "0" * 32}):
+        with pytest.raises(InvalidInputError):
+            operator.intervene(**both, reason="r")
     receipts = [new_id("rcp", 1)]
     operator.erase(receipts, reason="r")
     assert body(client, operator, "erase", ERASURE, Erasure).receipts == receipts

@@ -14,11 +14,11 @@ import pytest
 from msgspec import UNSET
 
 from dragons.core.clock import ManualClock
-from dragons.core.errors import ForbiddenError, InvalidInputError
+from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import session as sessions
 from dragons.sdk.core import SessionCore
-from dragons.sdk.errors import ActionDenied, SessionStateError
+from dragons.sdk.errors import ActionDenied, ControlPlaneUnreachable, SessionStateError, StepCompleted
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin, Wanted
 from dragons.sdk.localstore import LocalStore
@@ -34,6 +34,7 @@ from dragons.sdk.session import (
 )
 from dragons.sdk.steps import run
 from dragons.sdk.upkeep import BEAT, REFRESH, RENEW, SEND, WATCH
+from dragons.wire.authority import Authorized, StepView
 from tests.unit.sdk.kit import READ, WRITE, Plane
 from tests.unit.sdk.test_operator import MANIFEST
 
@@ -164,9 +165,12 @@ def test_a_waiting_is_declared_at_once_and_ends_with_its_block(plane: Plane, ins
 def test_what_is_no_waiting_is_refused(
     instance: Instance, reason: str, until: datetime | None, code: str
 ) -> None:
-    with session_of(instance) as session, pytest.raises(InvalidInputError) as caught:
-        with session.waiting(reason, until=until):
-            pytest.fail("it waited")
+    with (
+        session_of(instance) as session,
+        pytest.raises(InvalidInputError) as caught,
+        session.waiting(reason, until=until),
+    ):
+        pytest.fail("it waited")
     assert caught.value.code == code
     assert caught.value.fix
     assert instance.waits.now(0) is None
@@ -306,3 +310,73 @@ def test_everything_is_kept_up(plane: Plane, instance: Instance) -> None:
     assert names == {BEAT, REFRESH, RENEW, SEND, WATCH}
     runtime.close()
     assert plane.calls == []
+
+
+# --- steps that happen once -------------------------------------------------------------------------
+
+
+def stands(plane: Plane, reason: Reason, payload_hash: str = "") -> None:
+    receipt_id = "rcp_x" if reason is Reason.STEP_COMPLETED else ""
+    step = StepView(
+        instance_id="i", epoch=1, begun_at="t", decision_id="dcn_" + "1" * 32, receipt_id=receipt_id,
+        payload_hash=payload_hash,
+    )  # fmt: skip
+    plane.answer_decision = Authorized(allowed=False, reason=reason.value, step=step)
+
+
+async def gather() -> None: ...
+
+
+def test_a_step_runs_once_and_then_gives_what_it_gave(plane: Plane, instance: Instance) -> None:
+    ran = []
+
+    def post() -> dict[str, int]:
+        ran.append(1)
+        return {"entry": 17}
+
+    with session_of(instance) as session:
+        assert session.call_once(WRITE, post, task="may", step="17") == {"entry": 17}
+        session.flush(5)
+        stands(plane, Reason.STEP_COMPLETED, plane.claims[0].payload_hash)
+        assert session.call_once(WRITE, post, task="may", step="17") == {"entry": 17}
+        with pytest.raises(StepCompleted), session.once(WRITE, task="may", step="17"):
+            ran.append(2)
+    assert ran == [1]
+
+
+def test_a_step_whose_work_would_come_later_is_not_completed(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session:
+        for function in (gather, lambda: (number for number in (1, 2))):
+            with pytest.raises(InvalidInputError) as caught:
+                session.call_once(WRITE, function, task="may", step="17")
+            assert caught.value.code == "function_deferred"
+    assert [claim.outcome for claim in plane.claims] == [Outcome.FAILED]
+
+
+def test_a_step_that_fails_is_resolved_before_it_begins_again(plane: Plane, instance: Instance) -> None:
+    with session_of(instance) as session:
+        with pytest.raises(ValueError, match="dead"), session.once(WRITE, task="may", step="17") as step:
+            raise ValueError("dead")
+        receipt_id = session.resolve_step("may", "17", happened=False, evidence={"log": b"abc"})
+        assert receipt_id.startswith("rcp_")
+    failed, resolved = plane.claims
+    assert (failed.decision_id, failed.outcome) == (step.decision_id, Outcome.FAILED)
+    assert resolved.reason == "step_not_happened"
+
+
+def test_a_resolution_without_a_receipt_says_so(
+    plane: Plane, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session_of(instance) as session:
+        for refused, raised in ((True, ConflictError), (False, ControlPlaneUnreachable)):
+            with pytest.raises(ValueError, match="dead"), session.once(WRITE, task="may", step="17"):
+                raise ValueError("dead")
+            assert session.flush(5)
+            if refused:
+                plane.refused_claims[WRITE] = "step_completed"
+            else:
+                monkeypatch.setattr(session, "flush", lambda: False)
+                plane.errors["/v1/receipts"] = ControlPlaneUnreachable("u", "away", maybe_recorded=True)
+            with pytest.raises(raised):
+                session.resolve_step("may", "17", happened=True)
+            plane.refused_claims.clear()

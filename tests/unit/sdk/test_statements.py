@@ -12,9 +12,9 @@ from dragons.evidence.payload import opens
 from dragons.evidence.receipt import CLAIM, CLOSING, SESSION, Claim, Closing, Session
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress
 from dragons.sdk.instance import Instance
-from dragons.sdk.localstore import closing_name
+from dragons.sdk.localstore import LocalStore, closing_name
 from dragons.sdk.statements import Child, Cycle, Evidence
-from tests.unit.sdk.kit import READ
+from tests.unit.sdk.kit import READ, WRITE, Plane
 
 SESSION_ID = "ses_" + "0" * 32
 
@@ -53,7 +53,35 @@ def test_a_claim_links_goal_action_evidence_and_outcome(instance: Instance, cloc
     }
 
 
-def test_two_claims_of_the_same_show_nothing_in_common(instance: Instance) -> None:
+def likeness(instance: Instance, goal: str = "goal", **changes: object) -> object:
+    facts: dict[str, object] = {
+        "capability": READ, "resource": "db", "arguments": {"n": 1}, "started_ms": 1, "ended_ms": 2,
+        "elapsed_ms": 1, "outcome": Outcome.COMPLETED, "ending": {"result": {"n": 1}},
+    }  # fmt: skip
+    made = instance.stating.claim(SESSION_ID, goal, Cycle(**(facts | changes)))  # type: ignore[arg-type]
+    return made.entry.statement.body(CLAIM, Claim).likeness
+
+
+def test_only_the_same_work_of_one_instance_is_alike(plane: Plane, store: LocalStore) -> None:
+    instance, other = plane.instance(store), plane.instance(store)
+    first = likeness(instance)
+    assert first == likeness(instance)
+    # When, how long and for which goal does not matter.
+    assert first == likeness(instance, "another goal", started_ms=5, ended_ms=9, elapsed_ms=4)
+    unlike = [
+        likeness(other),
+        likeness(instance, capability=WRITE),
+        likeness(instance, resource="file"),
+        likeness(instance, arguments={"n": 2}),
+        likeness(instance, ending={"result": {"n": 2}}),
+        likeness(instance, ending={}),
+        likeness(instance, outcome=Outcome.FAILED),
+    ]
+    assert len({first, *unlike}) == 8
+    assert likeness(instance, outcome=Outcome.DENIED) is msgspec.UNSET
+
+
+def test_two_claims_of_the_same_share_no_commitment(instance: Instance) -> None:
     cycle = Cycle(READ, "db", {}, 1, 2, 1, Outcome.DENIED, {}, reason="lease_expired", count=4)
     one, two = (instance.stating.claim(SESSION_ID, "goal", cycle) for _ in range(2))
     assert one.payload.payload_hash != two.payload.payload_hash

@@ -28,7 +28,7 @@ from dragons.control.messages import (
 )
 from dragons.control.ports import Keyring, Reader, Transaction
 from dragons.control.rows import MessageRow
-from dragons.core.clock import Clock
+from dragons.core.canonical import INT_MAX
 from dragons.core.errors import DragonsError
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 # Less than a claim lasts, so that a late answer is settled before anybody else tries.
 SEND_SECONDS_MAX = 45.0
-ROUND_MAX = 64
+ROUND_MAX = 256
 
 _log = structlog.get_logger("dragons.notify")
 
@@ -55,7 +55,6 @@ class Deliverer:
         self,
         desk: Desk,
         keyring: Keyring,
-        clock: Clock,
         notifiers: Notifiers,
         *,
         poll_seconds: float = POLL_SECONDS,
@@ -63,7 +62,6 @@ class Deliverer:
     ) -> None:
         self._desk = desk
         self._keyring = keyring
-        self._clock = clock
         self._notifiers = notifiers
         self._poll_seconds = poll_seconds
         self._send_seconds_max = send_seconds_max
@@ -91,20 +89,24 @@ class Deliverer:
 
     async def round(self) -> int:
         """Claim what is due of every tenant and start sending it; how many were started."""
-        now_ms, started = self._clock.now_ms(), 0
         full = tuple(name for name, count in self._in_flight.items() if count >= EACH_CHANNEL_MAX)
 
         def waiting(reader: Reader) -> Sequence[str]:
+            # Whatever waits: what is due is for the transaction's time to say, which may be ahead of ours.
             names = (row.tenant_id for row in reader.tenants())
-            return [name for name in names if reader.messages_due(name, now_ms, 1, without=full)]
+            return [name for name in names if reader.messages_due(name, INT_MAX, 1, without=full)]
 
+        started = 0
         for tenant_id in await self._desk.read(waiting):
-            for row in await self._desk.write(self._claim(tenant_id)):
-                self._in_flight[row.channel] += 1
-                task = asyncio.create_task(self._deliver(row))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                started += 1
+            try:
+                rows = await self._desk.write(self._claim(tenant_id))
+            except DragonsError as error:
+                _log.error("delivery_failed", tenant_id=tenant_id, code=error.code, detail=error.message)
+            except Exception:  # noqa: BLE001 - one tenant must not keep the others from being told
+                _log.exception("delivery_failed", tenant_id=tenant_id)
+            else:
+                started += len(rows)
+                self._start(rows)
         return started
 
     async def idle(self) -> None:
@@ -112,11 +114,19 @@ class Deliverer:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _start(self, rows: Sequence[MessageRow]) -> None:
+        for row in rows:
+            self._in_flight[row.channel] += 1
+            task = asyncio.create_task(self._deliver(row))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     def _claim(self, tenant_id: str) -> Callable[[Transaction], list[MessageRow]]:
         issuer, in_flight = self._keyring.issuer(tenant_id), dict(self._in_flight)
 
         def job(tx: Transaction) -> list[MessageRow]:
-            route_messages(tx, issuer, self._notifiers, tenant_id, ROUND_MAX)
+            while route_messages(tx, issuer, self._notifiers, tenant_id, ROUND_MAX) == ROUND_MAX:
+                pass
             return take_messages(tx, issuer, tenant_id, ROUND_MAX, in_flight)
 
         return job

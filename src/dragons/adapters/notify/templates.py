@@ -98,10 +98,11 @@ def cut(text: str, limit: int) -> str:
 
 def next_steps(topic: str, facts: Mapping[str, Any]) -> list[str]:
     """The commands that a person looks further with, and those that decide."""
-    agent = str(facts.get("agent", ""))
+    agent, incident = str(facts.get("agent", "")), str(facts.get("incident_id", ""))
     if not agent:
         return ["dragons notifiers list"] if topic == TEST else []
-    steps = [f"dragons fleet --agent {agent}", f"dragons receipts list --agent {agent}"]
+    steps = [f"dragons incidents show {incident}"] if incident else []
+    steps += [f"dragons fleet --agent {agent}", f"dragons receipts list --agent {agent}"]
     return [*steps, *(f'dragons agents {act} {agent} --reason "…"' for act in _ACTS.get(topic, ()))]
 
 

@@ -39,9 +39,9 @@ class Asking:
         """The answer to every query of this class."""
         return self._connection.execute(query, key)
 
-    def _values(self, query: Executable) -> list[Any]:
+    def _values(self, query: Executable, key: dict[str, Any] | None = None) -> list[Any]:
         """The answer as tuples of driver values."""
-        return list(self._ask(query))
+        return list(self._ask(query, key))
 
     def _rows(self, row: type[R], query: Select[Any], key: dict[str, Any] | None = None) -> list[R]:
         return [from_values(row, values) for values in self._ask(query, key)]

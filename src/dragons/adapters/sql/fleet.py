@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.asking import Asking, columns
@@ -39,52 +51,69 @@ _versions = schema.MIRRORS[rows.VersionRow].table
 _LIVE = (schema.IS_LIVE, _instances.c.state.in_(list(_RANKS)))
 
 
-def run_ended() -> ColumnElement[Any]:
-    """When running time ends: where authority is lost for good, maybe long before the instance is stopped."""
-    return func.coalesce(_instances.c.halted_ms, _instances.c.stopped_ms)
+# Running time ends where authority is lost for good, maybe long before the instance is stopped.
+_ENDED_MS = func.coalesce(_instances.c.halted_ms, _instances.c.stopped_ms).label("ended_ms")
 
 
-def ran_since(since_ms: int) -> ColumnElement[bool]:
-    """Instances that ran at `since_ms` or later. The first half is what the index can answer."""
-    return and_(
-        or_(_instances.c.stopped_ms.is_(None), _instances.c.stopped_ms > since_ms),
-        or_(run_ended().is_(None), run_ended() > since_ms),
+def _ran(*what: ColumnElement[Any], where: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """`what` of instances that ran at `since_ms` or later: the live ones, and by their own index the others."""
+    chosen = select(*what).where(_instances.c.tenant_id == bindparam("tenant_id"), where)
+    since_ms = bindparam("since_ms", type_=_instances.c.stopped_ms.type)
+    ended_ms = func.coalesce(_instances.c.halted_ms, since_ms + 1)
+    return union_all(
+        chosen.where(schema.IS_LIVE, ended_ms > since_ms),
+        chosen.where(schema.IS_STOPPED, _instances.c.stopped_ms > since_ms, _ENDED_MS.element > since_ms),
     )
+
+
+_OF_AGENT = _instances.c.agent == bindparam("agent")
+# By agent, because so are the indexes.
+_OF_ALL = _instances.c.agent.in_(
+    select(_versions.c.agent).where(_versions.c.tenant_id == bindparam("tenant_id"))
+)
+_SPAN = (
+    _instances.c.instance_id,
+    _instances.c.agent,
+    _instances.c.version,
+    _instances.c.started_ms,
+    _ENDED_MS,
+    _instances.c.begun_seq,
+    _instances.c.halted_seq,
+)
+_RUNNING_SPANS = _ran(_instances.c.started_ms, _ENDED_MS, where=_OF_AGENT)
+_SPANS_OF_AGENT = _ran(*_SPAN, where=_OF_AGENT).order_by("started_ms", "instance_id")
+_SPANS_OF_ALL = _ran(*_SPAN, where=_OF_ALL).order_by("started_ms", "instance_id")
+_RAN = _ran(_instances.c.agent, _instances.c.started_ms, _ENDED_MS, where=_OF_ALL).subquery()
+
+
+def _totals() -> Select[Any]:
+    """Running time by agent, in milliseconds within [since_ms, now_ms)."""
+    now_ms, since_ms = (bindparam(name, type_=_RAN.c.started_ms.type) for name in ("now_ms", "since_ms"))
+    end, start = _RAN.c.ended_ms, _RAN.c.started_ms
+    until = case((or_(end.is_(None), end > now_ms), now_ms), else_=end)
+    begin = case((start < since_ms, since_ms), else_=start)
+    return select(_RAN.c.agent, func.sum(until - begin)).where(until > begin).group_by(_RAN.c.agent)
+
+
+_TOTALS = _totals()
 
 
 class FleetReader(Asking):
     """The part of `dragons.control.ports.Reader` that shows all of a tenant at once."""
 
+    def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
+        key = {"tenant_id": tenant_id, "agent": agent, "since_ms": since_ms}
+        return [(started_ms, ended_ms) for started_ms, ended_ms in self._values(_RUNNING_SPANS, key)]
+
     def spans(self, tenant_id: str, since_ms: int, agent: str | None = None) -> Sequence[Span]:
-        query = select(
-            _instances.c.instance_id,
-            _instances.c.agent,
-            _instances.c.version,
-            _instances.c.started_ms,
-            run_ended(),
-            _instances.c.begun_seq,
-            _instances.c.halted_seq,
-        ).where(_instances.c.tenant_id == tenant_id, ran_since(since_ms))
-        if agent is not None:
-            query = query.where(_instances.c.agent == agent)
-        query = query.order_by(_instances.c.started_ms, _instances.c.instance_id)
-        return [Span(*values) for values in self._values(query)]
+        key: dict[str, Any] = {"tenant_id": tenant_id, "since_ms": since_ms}
+        if agent is None:
+            return [Span(*values) for values in self._values(_SPANS_OF_ALL, key)]
+        return [Span(*values) for values in self._values(_SPANS_OF_AGENT, {**key, "agent": agent})]
 
     def running_totals(self, tenant_id: str, since_ms: int, now_ms: int) -> Mapping[str, int]:
-        # By agent, because that is the index which leads to an end: two ranges of it for each.
-        known = select(_versions.c.agent).where(_versions.c.tenant_id == tenant_id)
-        of_all = select(_instances.c.agent, _instances.c.started_ms, run_ended().label("ended_ms")).where(
-            _instances.c.tenant_id == tenant_id, _instances.c.agent.in_(known)
-        )
-        spans = union_all(
-            of_all.where(_instances.c.stopped_ms.is_(None)),
-            of_all.where(_instances.c.stopped_ms > since_ms),
-        ).subquery()
-        end, start = spans.c.ended_ms, spans.c.started_ms
-        until = case((or_(end.is_(None), end > now_ms), now_ms), else_=end)
-        begin = case((start < since_ms, since_ms), else_=start)
-        query = select(spans.c.agent, func.sum(until - begin)).where(until > begin).group_by(spans.c.agent)
-        return {agent: int(total) for agent, total in self._values(query)}
+        key = {"tenant_id": tenant_id, "since_ms": since_ms, "now_ms": now_ms}
+        return {agent: int(total) for agent, total in self._values(_TOTALS, key)}
 
     def members(
         self,

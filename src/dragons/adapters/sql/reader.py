@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.asking import columns
-from dragons.adapters.sql.fleet import FleetReader, ran_since, run_ended
+from dragons.adapters.sql.fleet import FleetReader
 from dragons.adapters.sql.liveness import LivenessReader
 from dragons.adapters.sql.mapping import names
 from dragons.control import rows
@@ -130,13 +130,6 @@ class SqlReader(FleetReader, LivenessReader):
     def live_under(self, tenant_id: str, dock_id: str, *, but_dispatch: str) -> int:
         key = {"tenant_id": tenant_id, "dock_id": dock_id, "dispatch_id": but_dispatch}
         return self._ask(_LIVE_UNDER, key).scalar() or 0
-
-    def running_spans(self, tenant_id: str, agent: str, since_ms: int) -> Sequence[tuple[int, int | None]]:
-        table = schema.MIRRORS[rows.InstanceRow].table
-        query = select(table.c.started_ms, run_ended().label("ended_ms")).where(
-            table.c.tenant_id == tenant_id, table.c.agent == agent, ran_since(since_ms)
-        )
-        return [(row.started_ms, row.ended_ms) for row in self._ask(query)]
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
         return self._find(rows.LeaseRow, tenant_id=tenant_id, lease_id=lease_id)

@@ -162,6 +162,16 @@ for _name, _columns in {
     "instances_live_by_state": (_instances.c.state, _instances.c.instance_id),
 }.items():
     Index(_name, _instances.c.tenant_id, *_columns, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)
+# Those that ended since a time; a live one is not in it, so a heartbeat costs nothing here.
+IS_STOPPED = _instances.c.state == literal_column("'stopped'")
+Index(
+    "instances_stopped",
+    _instances.c.tenant_id,
+    _instances.c.agent,
+    _instances.c.stopped_ms,
+    sqlite_where=IS_STOPPED,
+    postgresql_where=IS_STOPPED,
+)
 _sessions = MIRRORS[rows.SessionRow].table
 Index("sessions_by_instance", _sessions.c.tenant_id, _sessions.c.instance_id, _sessions.c.closed_ms)
 _tokens = MIRRORS[rows.TokenRow].table

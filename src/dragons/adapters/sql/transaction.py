@@ -354,6 +354,9 @@ class SqlTransaction(SqlReader):
     def drop_hold(self, tenant_id: str, agent: str) -> None:
         self._drop(rows.HoldRow, {"tenant_id": tenant_id, "agent": agent})
 
+    def drop_message(self, tenant_id: str, message_id: str) -> None:
+        self._drop(rows.MessageRow, {"tenant_id": tenant_id, "message_id": message_id})
+
     def drop_timer(self, tenant_id: str, kind: str, key: str) -> None:
         self._drop(rows.TimerRow, {"tenant_id": tenant_id, "kind": kind, "key": key})
 

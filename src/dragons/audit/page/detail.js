@@ -171,6 +171,7 @@ function authority(view, { run }) {
     link("Lease", body.lease_id, [
       ["holder", lease.name], ["instance", code(short(body.instance_id))], ["epoch", String(body.epoch)],
       ["valid", `${timeText(lease.notBefore)} to ${timeText(lease.expiresAt)}`], ["renewed", lease.renewals ? plural(lease.renewals, "time") : ""],
+      ["but not", lease.gaps.map(([from, until]) => `${timeText(from)} to ${timeText(until)}`).join(", ")],
       ["ended", end], ["scope", scopeText(body.scope)], ["parent", body.parent_lease_id && code(short(body.parent_lease_id))]]),
     link("Dock", body.dock_id, [
       ["agent", dock?.agent], ["up to", dock && scopeText(dock.scope)], ["at most", dock && `${dock.ttl_seconds_max} s, ${plural(dock.instances_max, "instance")}`],

@@ -3,14 +3,14 @@
 
 import { REASON } from "./leases.js";
 
-/** Every ordered dispatch so far, by its id; `epoch` is that of its newest start. */
+/** Every ordered dispatch so far, by its id; `epoch`, `fencedBy` and `notBefore` are those of its newest start. */
 export class Dispatches {
   known = new Map();
 
   /** `newest` is the newest epoch that was leased under its id, 0 for none. */
   admitDispatch({ dispatch_id: id, agent }, newest) {
     if (this.known.has(id) || newest) return `dispatch_exists: ${id} had begun before`;
-    this.known.set(id, { agent, epoch: 0, ended: false });
+    this.known.set(id, { agent, epoch: 0, fencedBy: "", notBefore: "", ended: false });
     return null;
   }
 
@@ -27,16 +27,18 @@ export class Dispatches {
   }
 
   /** The next instance is ordered; an open start before it counts no more. */
-  start({ dispatch_id: id, epoch }) {
-    this.known.get(id).epoch = epoch;
+  start({ dispatch_id: id, epoch, fenced_by: fencedBy, not_before: notBefore }) {
+    Object.assign(this.known.get(id), { epoch, fencedBy, notBefore });
   }
 
-  /** Why this first lease is not the one that a start of its dispatch asked for. */
-  refuseLaunch(body) {
+  /** Why this first lease, recorded `at`, is not the one that a start of its dispatch asked for. */
+  refuseLaunch(body, at) {
     if (!this.known.has(body.dispatch_id)) return null;
     const wrong = this.#refuse(body);
-    if (wrong !== null || this.known.get(body.dispatch_id).epoch === body.epoch) return wrong;
-    return `${REASON.DISPATCH_NOT_ORDERED}: no start is ordered for epoch ${body.epoch}`;
+    if (wrong !== null) return wrong;
+    const { epoch, notBefore } = this.known.get(body.dispatch_id);
+    if (epoch !== body.epoch) return `${REASON.DISPATCH_NOT_ORDERED}: no start is ordered for epoch ${body.epoch}`;
+    return at < notBefore ? `${REASON.DISPATCH_NOT_ORDERED}: the start is ordered for ${notBefore}` : null;
   }
 
   #refuse({ dispatch_id: id, agent }) {

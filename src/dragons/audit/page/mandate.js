@@ -124,7 +124,7 @@ export class Mandate {
       return `${REASON.LEASE_MISSING}: ${body.lease_id} is renewed but was never issued`;
     }
     const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#above(body));
-    const wrong = this.#refuse(body, lease, at) ?? (known ? this.#refuseRenewal(known, body) : this.#refuseLaunch(body, lease));
+    const wrong = this.#refuse(body, lease, at) ?? (known ? this.#refuseRenewal(known, body) : this.#refuseLaunch(body, lease, at));
     if (wrong) return wrong;
     if (known) {
       known.renew(body, lease.digest);
@@ -225,12 +225,27 @@ export class Mandate {
     return null;
   }
 
-  #refuseLaunch(body, lease) {
+  #refuseLaunch(body, lease, at) {
     if (this.active.get(body.agent) !== body.version) {
       return `${REASON.VERSION_INACTIVE}: ${lease.name} was not the active version`;
     }
     if (body.epoch <= this.#epoch(body)) return `${REASON.EPOCH_STALE}: epoch ${body.epoch} was dispatched before`;
-    return this.dispatches.refuseLaunch(body) ?? this.organisms.refuseLaunch(body);
+    const wrong = this.dispatches.refuseLaunch(body, at) ?? this.organisms.refuseLaunch(body);
+    return wrong ?? this.#refuseUnfenced(body, at);
+  }
+
+  /** A start says why the instance before can't act any more; that it died is the control plane's word. */
+  #refuseUnfenced({ dispatch_id: id }, at) {
+    const before = this.organisms.newest.get(id);
+    const ordered = this.dispatches.known.get(id);
+    if (before === undefined || !ordered || ordered.fencedBy === "death") return null;
+    let ended = 0;
+    if (ordered.fencedBy === "expiry") {
+      ended = parseTime(this.leases.get(this.organisms.known.get(before).leaseId).expiresAt);
+    } else if (ordered.fencedBy === "staleness") {
+      ended = parseTime(this.organisms.halted.get(before).at) + FORMATS.limits.stale_after_ms;
+    } else return `holder_unfenced: nothing says why ${before} can't act`;
+    return ended <= parseTime(at) ? null : `holder_unfenced: ${before} may act for a while yet`;
   }
 
   // It may come after the lease's end: how long after is the control plane's to decide.

@@ -15,6 +15,7 @@ export class Organisms {
   known = new Map();
   halted = new Map();
   held = new Set();
+  newest = new Map();
   #unstopped = new Map();
 
   /** Why no new instance may begin under this first lease. */
@@ -39,8 +40,9 @@ export class Organisms {
   }
 
   /** A new instance runs. */
-  launched({ instance_id: instanceId, agent, dispatch_id: dispatchId }) {
-    this.known.set(instanceId, { agent, dispatchId, state: "running", acts: new Set() });
+  launched({ instance_id: instanceId, agent, dispatch_id: dispatchId, lease_id: leaseId }) {
+    this.known.set(instanceId, { agent, dispatchId, leaseId, state: "running", acts: new Set() });
+    this.newest.set(dispatchId, instanceId);
     if (!this.#unstopped.has(dispatchId)) this.#unstopped.set(dispatchId, new Set());
     this.#unstopped.get(dispatchId).add(instanceId);
   }

@@ -44,7 +44,8 @@ class Redacted(NamedTuple):
 
 def secret_values(environment: Mapping[str, str]) -> list[str]:
     """The values of variables whose names say that they are secret."""
-    return [value for name, value in environment.items() if _NAMED.fullmatch(name)]
+    named = (name for name in environment if _NAMED.fullmatch(name) or name.upper().endswith("_KEY"))
+    return [environment[name] for name in named]
 
 
 def redact(

@@ -104,7 +104,9 @@ class Runner:
         ended = self._running.serve(TICK_SECONDS)
         if ended is not None:
             return self._settle(ended)
-        return self._probe(self._running) or machine.Tick()
+        found = self._probe(self._running)
+        # An event without fields is an empty tuple: false, and yet an event.
+        return machine.Tick() if found is None else found
 
     def _check_authority(self) -> Event | None:
         instance = self._session.instance

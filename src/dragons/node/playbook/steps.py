@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -142,6 +143,7 @@ class Helper:
         if model is None or not self._log:
             return
         secrets = secret_values({**os.environ, **playbook.service.environment})
+        secrets.append(os.environ.get(model.key_env or "", ""))
         log = redact(self._log, model.redact, secrets)
         asked = question_of(" ".join(playbook.service.command), crash, found, log.text)
         question = redact(asked, model.redact, secrets, bytes_max=QUESTION_BYTES_MAX).text.encode()
@@ -233,7 +235,8 @@ def write_file(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise StorageError(
             "postmortem_unwritable",
             f"{path} can't be written: {error.strerror}.",

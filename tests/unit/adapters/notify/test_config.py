@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,14 @@ def test_the_whole_file() -> None:
     assert own.subject.render({"agent": "a", "reason": "b"}) == "a: b"
     assert own.text == BUILT_IN["quarantined"].text
     assert found.wordings["test"] == BUILT_IN["test"]
+
+
+def test_the_example_of_the_documents_is_one() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "operations.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(channels:.*?)```", text, re.DOTALL)
+    found = parse(example)
+    assert list(found.channels) == ["oncall", "pager", "mail"]
+    assert [route.topics for route in found.routes] == [["quarantined"], ["degraded", "autohealing"]]
 
 
 def test_without_routes_escalations_go_everywhere() -> None:

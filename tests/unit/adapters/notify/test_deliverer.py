@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,6 @@ class Office:
         job = self.backend.store.write(
             lambda tx: enqueue(
                 tx,
-                None,
                 self.tenant_id,
                 "quarantined",
                 {**FACTS, **facts},
@@ -65,8 +64,7 @@ class Office:
                 channel=channel,
             )
         )
-        (message_id,) = job.result(WAIT_SECONDS)
-        return message_id
+        return job.result(WAIT_SECONDS)
 
     def message(self, message_id: str) -> MessageRow:
         found = self.backend.read_now(lambda reader: reader.message(self.tenant_id, message_id))
@@ -93,7 +91,7 @@ def office(folder: Path, *channels: str, routes: str = "", **options: float) -> 
     tenant_id = add_tenant(backend.settings, backend.store, names, clock).tenant_id
     config = parse_config(text.encode(), folder)
     notifiers = Notifiers(config, clock, Secrets(folder, {"HOOK": SECRET}))
-    deliverer = Deliverer(backend, backend.keyring, clock, notifiers, **options)
+    deliverer = Deliverer(backend, backend.keyring, notifiers, **options)
     with asyncio.Runner() as runner:
         try:
             yield Office(backend, clock, tenant_id, deliverer, runner)
@@ -124,9 +122,8 @@ def test_an_escalation_reaches_every_channel_and_the_record(tmp_path: Path) -> N
             "from: dragons@example.org, to: [ada@example.org]}",
         ) as made,
     ):
-        first = made.put("")
+        made.put("")
         made.run(made.deliver)
-        assert made.message(first).outcome == "routed"
         (post,), (mail,) = receiver.posts, server.mails
         assert post.is_signed()
         assert post.json["data"]["agent"] == "reconciler"
@@ -229,7 +226,7 @@ def test_two_deliverers_send_each_message_once(tmp_path: Path) -> None:
     with http_receiver() as receiver, office(tmp_path, hook("ops", receiver.url)) as made:
         config = parse_config(f"channels: {{{hook('ops', receiver.url)}}}".encode(), tmp_path)
         notifiers = Notifiers(config, made.clock, Secrets(tmp_path, {"HOOK": SECRET}))
-        other = Deliverer(made.backend, made.backend.keyring, made.clock, notifiers)
+        other = Deliverer(made.backend, made.backend.keyring, notifiers)
         sent = [made.put("ops") for _ in range(20)]
 
         async def main() -> None:
@@ -313,6 +310,39 @@ def test_the_loop_survives_a_store_that_fails(tmp_path: Path, monkeypatch: pytes
 
         made.run(main)
     assert not failures
+
+
+def test_a_tenant_that_can_not_be_served_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_receiver() as receiver, office(tmp_path, hook("ops", receiver.url)) as made:
+        other = add_tenant(made.backend.settings, made.backend.store, Names("globex", "Bob"), made.clock)
+        made.put("ops")
+        good = replace(made, tenant_id=other.tenant_id)
+        one = good.put("ops")
+        issuer, errors = made.backend.keyring.issuer, [StorageError("lost", "x"), ValueError("y")]
+
+        def broken(tenant_id: str) -> Any:
+            if tenant_id == made.tenant_id:
+                raise errors.pop()
+            return issuer(tenant_id)
+
+        monkeypatch.setattr(made.backend.keyring, "issuer", broken)
+        made.run(made.deliver)
+        made.clock.advance(1)
+        assert (good.message(one).outcome, len(receiver.posts)) == ("delivered", 1)
+    assert not errors
+
+
+def test_a_wall_clock_that_was_set_back_holds_up_nothing(tmp_path: Path) -> None:
+    with http_receiver(500, 200) as receiver, office(tmp_path, hook("ops", receiver.url)) as made:
+        one = made.put("ops")
+        made.run(made.deliver)
+        # The ledger's time goes on from its last receipt.
+        made.clock.jump(-3_600_000)
+        made.clock.advance(10_000)
+        made.run(made.deliver)
+        assert made.message(one).outcome == "delivered"
 
 
 def test_the_end_waits_for_nobody(tmp_path: Path) -> None:

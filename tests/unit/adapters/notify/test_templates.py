@@ -39,6 +39,7 @@ def test_an_escalation_tells_all_that_is_known() -> None:
     assert 'dragons agents release reconciler --reason "…"' in said.text
     assert 'dragons agents stop reconciler --reason "…"' in said.text
     assert "dragons receipts list --agent reconciler" in said.text
+    assert f"dragons incidents show {FACTS['incident_id']}" in said.text
 
 
 @pytest.mark.parametrize("topic", TOPICS)

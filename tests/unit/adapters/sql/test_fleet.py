@@ -161,13 +161,19 @@ def test_no_query_reads_a_whole_table(plane: Plane, acme: Tenancy, look: Callabl
     [
         (lambda reader: reader.member_count(T), "instances_live"),
         (lambda reader: reader.interventions_since(T, "a", 5), "receipts_of_governance"),
+        (
+            lambda reader: reader.running_spans(T, "a", 5),
+            "instances_stopped (tenant_id=? AND agent=? AND stopped_ms>?)",
+        ),
+        (lambda reader: reader.spans(T, 5), "instances_stopped (tenant_id=? AND agent=? AND stopped_ms>?)"),
+        (lambda reader: reader.spans(T, 5, "a"), "instances_live"),
         (lambda reader: reader.tallies(T), "incidents_open"),
         (lambda reader: reader.tallies(T), "dispatches_open"),
         (lambda reader: reader.tallies(T), "orders_waiting"),
         (lambda reader: reader.tallies(T), "messages_waiting"),
         (
             lambda reader: reader.running_totals(T, 5, 9),
-            "instances_by_agent (tenant_id=? AND agent=? AND stopped_ms>?)",
+            "instances_stopped (tenant_id=? AND agent=? AND stopped_ms>?)",
         ),
     ],
 )

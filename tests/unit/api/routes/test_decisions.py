@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dragons.core.statement import envelope_json
+from dragons.evidence.receipt import CLAIM, Claim
 from tests.support.server import Instance, Tenant
 
 
@@ -31,3 +32,30 @@ def test_denials_are_data_and_recorded_once(tenant: Tenant) -> None:
     assert tenant.get("/v1/ledger")["size"] == before + 1
     assert decide(instance, session, "fly:rocket")["allowed"] is False
     assert decide(instance, tenant.name("ses"), "read:payments")["reason"] == "session_closed"
+
+
+def test_a_step_is_begun_once_and_then_answered_with_what_it_gave(tenant: Tenant, instance: Instance) -> None:
+    session = instance.open()
+    wanted = {"session_id": session, "action": "write:ledger", "step_key": "ab" * 32, "attempt": "one"}
+    first, again = (instance.post("/v1/decisions", wanted) for _ in range(2))
+    assert first == again
+    assert first["allowed"] is True
+    other = instance.post("/v1/decisions", {**wanted, "attempt": "two"})
+    assert (other["allowed"], other["reason"]) == (False, "step_in_doubt")
+    assert other["step"]["running"] is True
+    assert other["step"]["decision_id"] == first["decision_id"]
+    claim = instance.claim(
+        session, action="write:ledger", decision_id=first["decision_id"], step_key="ab" * 32
+    )
+    (result,) = instance.post("/v1/receipts", {"claims": [envelope_json(claim)]})["results"]
+    before = tenant.get("/v1/ledger")["size"]
+    done = instance.post("/v1/decisions", {**wanted, "attempt": "three"})
+    assert (done["allowed"], done["reason"]) == (False, "step_completed")
+    assert done["step"]["receipt_id"] == result["receipt"]["receipt_id"]
+    assert done["step"]["payload_hash"] == claim.body(CLAIM, Claim).payload_hash
+    assert tenant.get("/v1/ledger")["size"] == before
+    doubted = {**wanted, "step_key": "cd" * 32, "resolves": "d" * 36}
+    reply = instance.send("POST", "/v1/decisions", doubted)
+    assert (reply.status, reply.code) == (409, "step_not_in_doubt")
+    reply = instance.send("POST", "/v1/decisions", {**wanted, "step_key": "no"})
+    assert (reply.status, reply.code) == (422, "request_invalid")
