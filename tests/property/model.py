@@ -14,11 +14,15 @@ S = OrganismState
 MINUTE_MS = 60_000
 BACKDATE_MS = 10_000
 GRACE_MS = 5 * MINUTE_MS
+# Two sweeps that lie further apart tell of an outage, and progress is noted no more often than this.
+AWAY_MS = 30_000
+NOTE_MS = 1_000
 SILENT_MS = 30 * MINUTE_MS
 HEAL_MS = 60 * MINUTE_MS
 DEPTH_MAX = 4
 HIGH = frozenset({"pay:supplier"})
 DELEGABLE = frozenset({"read:payments", "send:email"})
+LIVE = frozenset({S.RUNNING, S.DEGRADED})
 ENDED = {
     S.AUTOHEALING: Reason.ORGANISM_AUTOHEALING,
     S.QUARANTINED: Reason.ORGANISM_QUARANTINED,
@@ -79,7 +83,12 @@ class Instance:
     released_ms: int | None = None
     state: OrganismState = S.RUNNING
     state_ms: int = 0
-    signal_ms: int = 0
+    pulse_ms: int = 0
+    owed_ms: int = 0
+    noted_ms: int | None = None
+    repeats: int = 0
+    seen: set[str] = field(default_factory=set)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
 
 
@@ -92,6 +101,7 @@ class Model:
     instances: list[Instance] = field(default_factory=list)
     revoked: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
+    swept_ms: int | None = None
 
     # --- what is allowed -------------------------------------------------------------------------
 
@@ -130,6 +140,8 @@ class Model:
         since_ms = min((since_ms for _, since_ms in self.ends(one, now_ms)), default=None)
         if since_ms is not None and began_ms >= since_ms:
             return "refused"
+        if any(gap_ms <= began_ms < renewed_ms for gap_ms, renewed_ms in one.gaps):
+            return "refused"
         if action not in one.scope:
             return "refused"
         if action in HIGH and session.decisions.get(decision_id) != action:
@@ -165,9 +177,11 @@ class Model:
         return None
 
     def renewed_until(self, one: Instance, now_ms: int) -> int | None:
-        """When a renewed lease ends; None when it may not be renewed."""
-        if list(self.ends(one, now_ms)) or not self.is_valid(one.dock, now_ms):
+        """When a renewed lease ends; None when it may not be renewed, 0 when its parent has to be first."""
+        if not self.may_return(one, now_ms) or not self.is_valid(one.dock, now_ms):
             return None
+        if one.parent is not None and one.parent.expires_ms <= now_ms and self.may_return(one.parent, now_ms):
+            return 0
         limits = [
             one.dock.not_after_ms,
             one.not_after_ms,
@@ -177,24 +191,30 @@ class Model:
         ends_ms = min([now_ms + length_ms, *(limit for limit in limits if limit is not None)])
         return ends_ms if ends_ms > now_ms else None
 
+    def may_return(self, one: Instance, now_ms: int) -> bool:
+        """True when nothing speaks against a renewal but that the lease lapsed, within its grace."""
+        if {reason for reason, _ in self.ends(one, now_ms)} - {Reason.LEASE_EXPIRED}:
+            return False
+        lapsed_ms = now_ms - one.expires_ms
+        if self.swept_ms is not None and now_ms - self.swept_ms > AWAY_MS:
+            # The control plane seems to have been away since it swept last.
+            lapsed_ms = max(0, self.swept_ms - one.expires_ms)
+        return lapsed_ms < GRACE_MS
+
     # --- what follows ----------------------------------------------------------------------------
 
     def add(self, one: Instance, now_ms: int) -> None:
         """A lease was issued. Who held the dispatch before is stopped."""
         for old in self.instances:
-            if old.dispatch_id == one.dispatch_id:
-                self.stop(old, now_ms)
-        one.state_ms = one.signal_ms = now_ms
+            if old.dispatch_id == one.dispatch_id and old.state in LIVE:
+                self.change(old, S.STOPPED, now_ms)
+        one.state_ms = one.pulse_ms = one.owed_ms = now_ms
         self.epochs[one.dispatch_id] = one.epoch
         self.instances.append(one)
 
-    def stop(self, one: Instance, now_ms: int) -> None:
-        if one.state is not S.STOPPED:
-            self.change(one, S.STOPPED, now_ms)
-
     def change(self, one: Instance, state: OrganismState, now_ms: int) -> None:
         one.state, one.state_ms = state, now_ms
-        if state is S.STOPPED:
+        if state in ENDED:
             self.abandon(one)
 
     def abandon(self, one: Instance) -> None:
@@ -203,24 +223,59 @@ class Model:
                 session.outcome = "abandoned"
                 session.decisions.clear()
 
-    def sweep(self, now_ms: int) -> None:
-        for one in self.instances:
-            if one.state is S.STOPPED:
-                continue
-            state = self.derive(one, now_ms)
-            if state is not one.state:
-                self.change(one, state, now_ms)
-            if now_ms >= one.expires_ms:
-                self.abandon(one)
+    def quarantine(self, one: Instance, now_ms: int) -> None:
+        """It stalled, its lease is withdrawn, and nothing can start it again."""
+        self.change(one, S.QUARANTINED, now_ms)
+        self.revoked.setdefault(f"lease:{one.lease_id}", now_ms)
 
-    def derive(self, one: Instance, now_ms: int) -> OrganismState:
-        if one.path & self.revoked.keys():
-            return S.STOPPED
-        if one.state in {S.QUARANTINED, S.AUTOHEALING}:
-            return one.state
+    def work(self, one: Instance, digest: str, now_ms: int) -> None:
+        """Work is on the record; what was not seen before is progress."""
+        fresh = one.noted_ms is not None and now_ms - one.noted_ms < NOTE_MS
+        if fresh and not one.repeats and one.state is S.RUNNING:
+            return
+        if digest in one.seen:
+            one.repeats += 1
+            return
+        one.seen.add(digest)
+        one.repeats = 0
+        one.noted_ms = one.owed_ms = now_ms
+        self.settle(one, now_ms)
+
+    def settle(self, one: Instance, now_ms: int) -> None:
+        """What time and signals make of one that lives: one move."""
+        silent_ms = now_ms - min(one.pulse_ms, one.owed_ms)
+        if one.state not in LIVE:
+            return
         if now_ms >= one.expires_ms + GRACE_MS:
-            return S.STOPPED
-        silent_ms = now_ms - one.signal_ms
-        if silent_ms >= HEAL_MS and one.state is S.DEGRADED and now_ms < one.expires_ms:
-            return S.AUTOHEALING
-        return S.DEGRADED if now_ms >= one.expires_ms or silent_ms >= SILENT_MS else S.RUNNING
+            self.change(one, S.STOPPED, now_ms)
+        elif now_ms >= one.expires_ms or (one.state is S.RUNNING and silent_ms >= SILENT_MS):
+            if one.state is S.RUNNING:
+                self.change(one, S.DEGRADED, now_ms)
+        elif one.state is S.DEGRADED and silent_ms >= HEAL_MS:
+            self.quarantine(one, now_ms)
+        elif one.state is S.DEGRADED and silent_ms < SILENT_MS:
+            self.change(one, S.RUNNING, now_ms)
+
+    def sweep(self, now_ms: int, found: dict[str, OrganismState]) -> None:
+        """Sweeps until nothing is left to do; `found` are the states that the real one came to.
+
+        It is asked only where two are right: when a parent and its child stall at the same time, the child
+        stops with its parent's lease or is quarantined before.
+        """
+        self.swept_ms = now_ms
+        for one in self.instances:
+            if one.state in LIVE and one.path & self.revoked.keys():
+                self.change(one, S.STOPPED, now_ms)
+        known = set(self.revoked)
+        for one in self.instances:
+            if one.state not in LIVE:
+                continue
+            self.settle(one, now_ms)
+            self.settle(one, now_ms)
+        for one in self.instances:
+            new = (one.path - {f"lease:{one.lease_id}"}) & (self.revoked.keys() - known)
+            if new and one.state in LIVE:
+                self.change(one, S.STOPPED, now_ms)
+            elif new and one.state_ms == now_ms and found[one.instance_id] is S.STOPPED:
+                self.revoked.pop(f"lease:{one.lease_id}", None)
+                one.state = S.STOPPED

@@ -23,11 +23,13 @@ from dragons.control.ports import Appended
 from dragons.core.capability import scope_of
 from dragons.core.clock import format_time
 from dragons.core.errors import ConflictError, ForbiddenError
+from dragons.core.hashing import sha256_hex
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import Envelope
 from dragons.core.vocabulary import OrganismState, Outcome
+from dragons.evidence.receipt import CLAIM, Claim
 from tests.property.kept import assert_kept
-from tests.property.model import DELEGABLE, DEPTH_MAX, MINUTE_MS, Dock, Instance, Model, Session
+from tests.property.model import DELEGABLE, DEPTH_MAX, LIVE, MINUTE_MS, Dock, Instance, Model, Session
 from tests.support.expect import fails
 from tests.support.governed import CAPABILITIES, make_manifest
 from tests.support.plane import Agent, Plane, Tenancy, assert_sound, assert_valid
@@ -156,7 +158,7 @@ class ControlMachine(RuleBasedStateMachine):
                 self.acme.intervene(one.instance_id)
             return
         self.hold(self.acme.intervene(one.instance_id))
-        self.model.stop(one, self.now_ms)
+        self.model.change(one, OrganismState.STOPPED, self.now_ms)
 
     # --- instances -------------------------------------------------------------------------------
 
@@ -178,6 +180,8 @@ class ControlMachine(RuleBasedStateMachine):
         before = [one for one in self.model.instances if one.agent == name]
         replaces = before[again % len(before)].dispatch_id if before and again is not None else ""
         fits = self.model.fit(name, scope, delegate, seconds * 1_000, now_ms, replaces=replaces)
+        if any(one.dispatch_id == replaces and one.state is OrganismState.QUARANTINED for one in before):
+            fits = None
         found = self.acme.launch(
             make_manifest(name, code=code), scope=tuple(sorted(scope)), delegate_scope=tuple(sorted(delegate)),
             ttl_seconds=seconds, dispatch_id=replaces,
@@ -250,13 +254,20 @@ class ControlMachine(RuleBasedStateMachine):
 
     def renew(self, one: Instance) -> None:
         ends_ms = self.model.renewed_until(one, self.now_ms)
+        if ends_ms == 0:
+            with fails(ConflictError, "parent_lease_lapsed"):
+                self.acme.renew(self.hands[one.instance_id])
+            return
         found = self.acme.renew(self.hands[one.instance_id])
         if ends_ms is None:
             assert isinstance(found, Refused), found
             return
         assert isinstance(found, Grant), found
         assert (found.lease.expires_ms, frozenset(found.lease.scope)) == (ends_ms, one.scope)
+        if one.expires_ms < self.now_ms:
+            one.gaps.append((one.expires_ms, self.now_ms))
         one.issued_ms, one.expires_ms = self.now_ms, ends_ms
+        self.model.settle(one, self.now_ms)
 
     def release(self, one: Instance) -> None:
         hand = self.hands[one.instance_id]
@@ -265,7 +276,8 @@ class ControlMachine(RuleBasedStateMachine):
                 self.acme.release(hand)
             return
         self.hold(self.acme.release(hand))
-        self.model.stop(one, self.now_ms)
+        if one.state in LIVE:
+            self.model.change(one, OrganismState.STOPPED, self.now_ms)
         one.released_ms = self.now_ms
 
     def beat(self, one: Instance) -> None:
@@ -274,9 +286,8 @@ class ControlMachine(RuleBasedStateMachine):
         sequence = self.acme.instance(hand).beat_sequence + 1
         assert self.acme.beat(hand, sequence).accepted == (0 if over else 1)
         if not over:
-            one.signal_ms = self.now_ms
-            if one.state is OrganismState.DEGRADED:
-                self.model.change(one, OrganismState.RUNNING, self.now_ms)
+            one.pulse_ms = self.now_ms
+            self.model.settle(one, self.now_ms)
 
     # --- work ------------------------------------------------------------------------------------
 
@@ -305,7 +316,7 @@ class ControlMachine(RuleBasedStateMachine):
         action = usual[what % len(usual)]
         if asks:
             self.authorize(one, session, action)
-        self.claim(one, session, action)
+        self.claim(one, session, action, sha256_hex(f"{what}".encode()))
         if now:
             self.send(-1)
 
@@ -319,14 +330,13 @@ class ControlMachine(RuleBasedStateMachine):
         assert isinstance(found, Authorized), found
         session.decisions[found.decision_id] = action
 
-    def claim(self, one: Instance, session: Session, action: str) -> None:
+    def claim(self, one: Instance, session: Session, action: str, digest: str) -> None:
         hand = self.hands[one.instance_id]
         hand.session_id = session.session_id
         decision = next((name for name, known in session.decisions.items() if known == action), "")
         changes = {"decision_id": decision} if decision else {}
-        self.unsent.append(
-            (one, session, action, decision, self.now_ms, self.acme.claim(hand, action, **changes))
-        )
+        claim = self.acme.claim(hand, action, evidence=[digest], **changes)
+        self.unsent.append((one, session, action, decision, self.now_ms, claim))
 
     @precondition(lambda self: bool(self.unsent))
     @rule(number=PICKS)
@@ -346,6 +356,8 @@ class ControlMachine(RuleBasedStateMachine):
         assert ("late" if found.late else "ok") == judged
         self.hold(found.appended)
         session.decisions.pop(decision, None)
+        if judged == "ok":
+            self.model.work(one, claim.body(CLAIM, Claim).evidence[0], self.now_ms)
         again = self.acme.append(hand, claim)
         assert again == found._replace(known=True)
 
@@ -374,8 +386,13 @@ class ControlMachine(RuleBasedStateMachine):
             self.sweep()
 
     def sweep(self) -> None:
-        self.acme.sweep()
-        self.model.sweep(self.now_ms)
+        while self.acme.sweep().timers:
+            pass
+        self.model.sweep(self.now_ms, self.states())
+
+    def states(self) -> dict[str, OrganismState]:
+        rows = self.plane.read(lambda reader: reader.instances(self.acme.tenant_id))
+        return {row.instance_id: row.state for row in rows}
 
     @rule(number=PICKS, kind=st.sampled_from(["session", "agent"]))
     def export(self, number: int, kind: str) -> None:
@@ -388,10 +405,7 @@ class ControlMachine(RuleBasedStateMachine):
 
     @invariant()
     def states_are_the_models(self) -> None:
-        rows = {row.instance_id: row for row in self.plane.read(lambda r: r.instances(self.acme.tenant_id))}
-        assert {name: row.state for name, row in rows.items()} == {
-            one.instance_id: one.state for one in self.model.instances
-        }
+        assert self.states() == {one.instance_id: one.state for one in self.model.instances}
 
     def teardown(self) -> None:
         try:

@@ -23,7 +23,7 @@ from dragons.core.errors import DragonsError, InvalidInputError
 from dragons.core.keys import KeyRole
 
 if TYPE_CHECKING:
-    from dragons.node.options import RunResult
+    from dragons.node.options import RunOptions, RunResult
     from dragons.sdk.operator import Operator
 
 Repeated = list[str] | None
@@ -155,9 +155,7 @@ def run(
 
     Ends with the program's own exit status and the activation receipt on standard error.
     """
-    from dragons.node.launcher import Launcher, run_governed
     from dragons.node.options import RunOptions
-    from dragons.sdk.home import Home
 
     options = RunOptions(
         goal=goal or f"run {shlex.join(words or [str(directory or '.')])}"[:GOAL_LENGTH_MAX],
@@ -176,15 +174,7 @@ def run(
         register=register_changed,
         replay=replay,
     )
-    launcher = Launcher(
-        home=Home(cli.home),
-        client=cli.client,
-        clock=cli.clock,
-        tell=cli.printer.note,
-        operator=operator_at_hand(cli, needed=register_changed),
-        pin=cli.config.root_fingerprint,
-    )
-    result = run_governed(launcher, options)
+    result = carry_out(cli, options)
     made = activation_of(result, final_state(cli, result.instance_id))
     if receipt is not None:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
@@ -195,6 +185,22 @@ def run(
     if result.waiting:
         cli.printer.note(f"{result.waiting} receipts wait on this machine; they are sent by the next run.")
     return result.exit_code
+
+
+def carry_out(cli: Cli, options: RunOptions) -> RunResult:
+    """Run a program with what this home has at hand."""
+    from dragons.node.launcher import Launcher, run_governed
+    from dragons.sdk.home import Home
+
+    launcher = Launcher(
+        home=Home(cli.home),
+        client=cli.client,
+        clock=cli.clock,
+        tell=cli.printer.note,
+        operator=operator_at_hand(cli, needed=options.register),
+        pin=cli.config.root_fingerprint,
+    )
+    return run_governed(launcher, options)
 
 
 def read_handover_file(path: Path) -> dict[str, object]:

@@ -105,7 +105,9 @@ def ended(reader: Reader, standing: Standing, now_ms: int) -> Ended | None:
                 since = reader.revoked_since(instance.tenant_id, entry)
                 found.append(Ended(reason_of(entry, lease.lease_id), since))
     if instance.state in _ENDED_STATES:
-        found.append(Ended(_ENDED_STATES[instance.state], instance.state_since_ms))
+        # Since it first lost its authority: what follows in the table gives nothing back.
+        since_ms = instance.state_since_ms if instance.halted_ms is None else instance.halted_ms
+        found.append(Ended(_ENDED_STATES[instance.state], since_ms))
     if standing.epoch != instance.epoch:
         found.append(Ended(Reason.EPOCH_STALE, instance.state_since_ms))
     return min(found, key=lambda one: one.since_ms, default=None)

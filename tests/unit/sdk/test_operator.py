@@ -10,6 +10,7 @@ from dragons.authority.dock import DOCK, Dock
 from dragons.authority.revocation import REVOCATION, Revocation, Target
 from dragons.core.clock import ManualClock, format_time
 from dragons.core.errors import InvalidInputError, NotFoundError
+from dragons.core.ids import DISPATCH as DISPATCH_ID
 from dragons.core.ids import TENANT, new_id
 from dragons.core.keys import KeyRole, LocalSigner, PublicKey
 from dragons.core.statement import Envelope, is_signed_by
@@ -26,9 +27,12 @@ from dragons.identity.records import (
     KeyRevocation,
     Registration,
 )
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
+from dragons.liveness.policy import POLICY, Policy
 from dragons.sdk.operator import READY_INSTANCES, Operator, RootHolder
 from dragons.wire.authority import CatalogueView, Docks, DockView
 from dragons.wire.base import Recorded
+from dragons.wire.dispatches import EffectivePolicy, Thresholds
 from dragons.wire.identity import History, NextVersion, Registered, VersionView
 
 MANIFEST = Manifest(
@@ -54,6 +58,16 @@ class Client:
             return RECORDED
 
         return send
+
+    def policy(self, agent: str) -> EffectivePolicy:
+        thresholds = Thresholds(
+            degrade_after_seconds=60, autoheal_after_seconds=90, lease_grace_seconds=5, heal_timeout_seconds=60,
+            waiting_max_seconds=60, restarts_max=3, restart_window_seconds=60, backoff_first_seconds=1,
+            backoff_longest_seconds=2, progress_required=True, progress_sources=["output"],
+        )  # fmt: skip
+        return EffectivePolicy(
+            agent=agent, origin=agent, version=3, next_version=4, thresholds=thresholds, versions=[]
+        )
 
     def next_version(self, agent: str) -> NextVersion:
         return NextVersion(agent=agent, version=3, ordinal=5)
@@ -188,3 +202,34 @@ def test_the_root_vouches_for_keys_and_ends_them(client: Client) -> None:
     holder.revoke_key(new.key_id, reason="lost")
     ended = client.sent["revoke_key"].body(KEY_REVOCATION, KeyRevocation)
     assert ended.revoked_at == ended.compromised_since == format_time(client.clock.now_ms())
+
+
+def test_a_dispatch_is_ordered_and_cancelled(operator: Operator, client: Client) -> None:
+    wanted = Dispatch(
+        dispatch_id=new_id(DISPATCH_ID, 0), tenant_id=client.tenant_id, agent="reconciler", dispatcher="process",
+        target="n1", scope=[], ttl_seconds=900, goal_hash="0" * 64, spec_hash="1" * 64, created_at=format_time(0),
+    )  # fmt: skip
+    assert operator.create_dispatch(wanted) is RECORDED
+    assert body(client, operator, "create_dispatch", DISPATCH_ORDER, Dispatch) == wanted
+    operator.cancel_dispatch(wanted.dispatch_id, reason="over")
+    made = body(client, operator, "intervene", INTERVENTION, Intervention)
+    assert (made.dispatch_id, made.action, made.reason) == (wanted.dispatch_id, "stop", "over")
+    assert (made.instance_id, made.agent) == (msgspec.UNSET, msgspec.UNSET)
+    with pytest.raises(InvalidInputError):
+        operator.cancel_dispatch("dsp_1", reason="over")
+
+
+def test_a_policy_has_the_next_version(operator: Operator, client: Client) -> None:
+    values = msgspec.structs.asdict(client.policy("reconciler").thresholds)
+    operator.publish_policy("reconciler", {**values, "restarts_max": 7})
+    made = body(client, operator, "publish_policy", POLICY, Policy)
+    assert (made.agent, made.version, made.restarts_max) == ("reconciler", 4, 7)
+    assert made.degrade_after_seconds == 60
+    for wrong in (
+        {"degrade_after_seconds": 0},
+        {"degrade_after_seconds": 90},
+        {"progress_sources": ["claim"]},
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            operator.publish_policy("reconciler", values | wrong)
+        assert caught.value.code == "policy_invalid"

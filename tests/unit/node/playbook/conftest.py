@@ -26,7 +26,7 @@ exclude: [postmortems/, data/]
 PLAYBOOK = """
 version: 1
 service: {command: [python3, service.py], stop_grace_seconds: 1}
-restart: {attempts: 1, backoff_first_seconds: 0.05, reset_after_seconds: 0.1}
+restart: {attempts: 1, backoff_first_seconds: 0.05, reset_after_seconds: 60}
 """
 SERVICE = "print('serving')\nraise SystemExit(3)\n"
 RUNNER = (

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragons.core.errors import DragonsError, InvalidInputError
-from dragons.node.playbook.format import YAML_BYTES_MAX, Playbook, load_playbook, parse_playbook
+from dragons.node.playbook.format import (
+    YAML_BYTES_MAX,
+    Collect,
+    Playbook,
+    Postmortem,
+    Restart,
+    Service,
+    load_playbook,
+    parse_playbook,
+)
 
+GUIDE = Path(__file__).resolve().parents[4] / "docs" / "playbooks.md"
 SMALL = "version: 1\nservice:\n  command: [python3, service.py]\n"
 WHOLE = """
 version: 1
@@ -115,3 +128,30 @@ def test_a_file_is_read_within_its_limit(tmp_path: Path) -> None:
     with pytest.raises(DragonsError) as caught:
         load_playbook(tmp_path / "none.yaml")
     assert caught.value.code == "playbook_missing"
+
+
+def fields_of(kind: Any) -> set[str]:
+    """The names of a struct's fields and of those within them."""
+    found = {field.name for field in msgspec.structs.fields(kind)}
+    for field in msgspec.structs.fields(kind):
+        for inner in (
+            field.type,
+            *get_args(field.type),
+            *(two for one in get_args(field.type) for two in get_args(one)),
+        ):
+            if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                found |= fields_of(inner)
+    return found
+
+
+def test_the_guide_shows_every_field_and_its_defaults() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (shown,) = (block for block in blocks if block.startswith("version:"))
+    book = parse_playbook(shown)
+    assert (book.restart, book.postmortem) == (Restart(), Postmortem())
+    assert book.service.stop_grace_seconds == Service(command=["a"]).stop_grace_seconds
+    assert book.on_crash.collect.lines == Collect().lines
+    text = GUIDE.read_text("utf-8")
+    fields = fields_of(Playbook)
+    assert {"retry", "key_env", "tcp", "builtin", "channel"} <= fields
+    assert not [name for name in fields if not re.search(rf"\b{name}\b", text)]

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+from itertools import product
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +14,7 @@ from dragons.node.playbook.format import Channel, Playbook, Restart, Service
 from dragons.node.playbook.machine import Command, Ending, Event, Phase, RunState, Step, pause_ms, step
 
 START = RunState()
+GUIDE = Path(__file__).resolve().parents[4] / "docs" / "playbooks.md"
 EVENTS: list[Event] = [
     machine.Begin(),
     machine.BecameReady(),
@@ -263,6 +268,23 @@ class AnyRun(RuleBasedStateMachine):
 
 
 TestAnyRun = AnyRun.TestCase
+
+
+def moves() -> set[str]:
+    """Every move between phases that some event causes in some state."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for phase, event, attempts, notify, due_ms in product(Phase, EVENTS, (0, 1, 9), (True, False), (-1, 0)):
+        state = RunState(phase=phase, attempts=attempts, due_ms=due_ms)
+        after = step(state, event, book(notify=notify), 10_000_000)[0].phase
+        if after is not phase:
+            found.setdefault((phase.value, after.value), set()).add(type(event).__name__)
+    return {f"{a} --> {b}: {', '.join(sorted(events))}" for (a, b), events in found.items()}
+
+
+def test_the_guide_s_diagram_is_the_machine() -> None:
+    drawn = re.search(r"^```mermaid\n(.*?)^```$", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert drawn is not None
+    assert {line.strip() for line in drawn[1].splitlines() if ": " in line} == moves()
 
 
 @given(st.sampled_from(list(Phase)), st.sampled_from(EVENTS), st.integers(0, 3), st.integers(-1, 10))

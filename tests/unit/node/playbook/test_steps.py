@@ -137,7 +137,7 @@ def test_a_model_that_may_not_be_asked_gets_nothing(
 def test_a_recovery_is_an_action(session: Session, plane: Plane, book: Book) -> None:
     helper(session, book).note_recovery(2)
     assert actions(session, plane) == [("watch:service", "completed")]
-    assert payloads(session, plane)[0]["action"]["arguments"] == {"attempts": 2, "ran_well_ms": 100}
+    assert payloads(session, plane)[0]["action"]["arguments"] == {"attempts": 2, "ran_well_ms": 60_000}
 
 
 def test_a_postmortem_is_written_and_its_digest_recorded(session: Session, plane: Plane, book: Book) -> None:
