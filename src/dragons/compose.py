@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +26,13 @@ from fastapi import FastAPI
 from dragons.adapters.keyfiles import FileKeyring, make_folder, read_secret, write_key, write_secret
 from dragons.adapters.notify.build import Notifiers, load_notifiers
 from dragons.adapters.notify.deliverer import Deliverer
+from dragons.adapters.otel import OtelMetrics, OtelTracing, telemetry_of
 from dragons.adapters.sql.store import SqlStore
 from dragons.api.app import create_app
 from dragons.api.authentication import new_api_token
 from dragons.api.backend import Backend
+from dragons.api.measures import Measures
+from dragons.api.observing import names, observed
 from dragons.control.caller import Caller
 from dragons.control.genesis import FirstKeys, create_tenant, prepare_genesis
 from dragons.control.ports import Store, Transaction
@@ -81,10 +84,13 @@ def build_keyring(settings: Settings) -> FileKeyring:
     return FileKeyring(settings.home, None if secret is None else secret.get_secret_value())
 
 
-def build_store(settings: Settings, clock: Clock | None = None) -> SqlStore:
-    """The store of a home, made when it is not there yet."""
+def build_store(
+    settings: Settings, clock: Clock | None = None, on_group: Callable[[int], None] | None = None
+) -> SqlStore:
+    """The store of a home, made when it is not there yet; `on_group` hears of each commit."""
     make_folder(settings.database.parent)
-    return SqlStore(settings.database, build_keyring(settings), clock or SteadyClock(SystemClock()))
+    keyring = build_keyring(settings)
+    return SqlStore(settings.database, keyring, clock or SteadyClock(SystemClock()), on_group)
 
 
 def build_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
@@ -103,7 +109,11 @@ def build_notifiers(settings: Settings, clock: Clock) -> Notifiers:
 def build_backend(settings: Settings, clock: Clock, notifiers: Notifiers | None = None) -> Backend:
     """What the application works with."""
     router = build_notifiers(settings, clock) if notifiers is None else notifiers
-    return Backend(build_store(settings, clock), build_keyring(settings), clock, settings, router)
+    measures = Measures()
+    tracing = OtelTracing() if telemetry_of(os.environ).traces else None
+    store = build_store(settings, clock, measures.group)
+    keyring = build_keyring(settings)
+    return Backend(store, keyring, clock, settings, router, measures=measures, tracing=tracing)
 
 
 def create_home(
@@ -275,6 +285,10 @@ def configure_logging(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _background(backend: Backend, notifiers: Notifiers) -> AsyncIterator[None]:
+    # What happens from now on is counted, whenever the first scraper comes.
+    with suppress(DragonsError):
+        await backend.read(backend.ledger_metrics.begin)
+    metrics = _meter(backend)
     deliverer = Deliverer(backend, backend.keyring, notifiers)
     tasks = [asyncio.create_task(_sweep_forever(backend)), asyncio.create_task(deliverer.run())]
     try:
@@ -283,6 +297,19 @@ async def _background(backend: Backend, notifiers: Notifiers) -> AsyncIterator[N
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for telemetry in (metrics, backend.tracing):
+            if isinstance(telemetry, OtelMetrics | OtelTracing):
+                # It sends what waits, to somebody who may not answer.
+                await asyncio.to_thread(telemetry.close)
+
+
+def _meter(backend: Backend) -> OtelMetrics | None:
+    """The figures of `/metrics` by OTLP, when the environment asks for them."""
+    if not telemetry_of(os.environ).metrics:
+        return None
+    made = OtelMetrics(lambda: observed(backend), names())
+    backend.measures.listener = made.value
+    return made
 
 
 async def _sweep_forever(backend: Backend) -> None:
@@ -298,14 +325,29 @@ async def sweep_once(backend: Backend) -> None:
     except DragonsError as error:
         _log.error("sweep_failed", code=error.code, detail=error.message)
         return
-    for tenant_id in tenants:
-        try:
-            while (await backend.write(_sweep_of(backend, tenant_id))).more:
-                pass
-        except DragonsError as error:
-            _log.error("sweep_failed", tenant_id=tenant_id, code=error.code, detail=error.message)
-        except Exception:  # noqa: BLE001 - one tenant must not stop the sweep of the others
-            _log.exception("sweep_failed", tenant_id=tenant_id)
+    begun_ms = backend.clock.boot_ms()
+    with backend.tracing.span("sweep", {"dragons.tenants": len(tenants)}) as span:
+        timers = sum([await _sweep_tenant(backend, tenant_id) for tenant_id in tenants])
+        span.note({"dragons.timers": timers})
+    backend.measures.sweep(backend.clock.boot_ms() - begun_ms, timers)
+
+
+async def _sweep_tenant(backend: Backend, tenant_id: str) -> int:
+    """How many timers fired. A failure is logged and counted."""
+    timers, more = 0, True
+    try:
+        while more:
+            swept = await backend.write(_sweep_of(backend, tenant_id))
+            timers, more = timers + swept.timers, swept.more
+        if backend.tracing.wanted:
+            await backend.read(lambda reader: backend.starts.look(reader, tenant_id))
+    except DragonsError as error:
+        backend.measures.sweep_failed()
+        _log.error("sweep_failed", tenant_id=tenant_id, code=error.code, detail=error.message)
+    except Exception:  # noqa: BLE001 - one tenant must not stop the sweep of the others
+        backend.measures.sweep_failed()
+        _log.exception("sweep_failed", tenant_id=tenant_id)
+    return timers
 
 
 def _sweep_of(backend: Backend, tenant_id: str) -> Callable[[Transaction], Swept]:

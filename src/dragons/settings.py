@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     sweep_seconds: Annotated[float, Field(gt=0, le=3_600)] = 5.0
     # The channels of `dragons notifiers`; the home's own file when it is not set.
     notifiers: Path | None = None
+    # Whose admins see this process's own metrics, which are of all tenants together.
+    metrics_tenant: Annotated[str, Field(pattern=r"^(tnt_[0-9a-f]{32})?$")] = ""
     shutdown_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

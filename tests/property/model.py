@@ -169,19 +169,16 @@ class Model:
                 and delegate <= dock.delegate
                 and ttl_ms <= dock.ttl_ms
                 and live < dock.instances_max
+                and (dock.not_after_ms is None or now_ms + ttl_ms <= dock.not_after_ms)
             ):
-                ends_ms = min([now_ms + ttl_ms, *limits_ms])
-                outlives = dock.not_after_ms is not None and ends_ms > dock.not_after_ms
                 revoked = f"version:{agent}@v{self.active[agent]}" in self.revoked
-                return None if outlives or revoked else (dock, wanted, ends_ms)
+                return None if revoked else (dock, wanted, min([now_ms + ttl_ms, *limits_ms]))
         return None
 
     def renewed_until(self, one: Instance, now_ms: int) -> int | None:
-        """When a renewed lease ends; None when it may not be renewed, 0 when its parent has to be first."""
+        """When a renewed lease ends; None when it may not be renewed."""
         if not self.may_return(one, now_ms) or not self.is_valid(one.dock, now_ms):
             return None
-        if one.parent is not None and one.parent.expires_ms <= now_ms and self.may_return(one.parent, now_ms):
-            return 0
         limits = [
             one.dock.not_after_ms,
             one.not_after_ms,

@@ -254,10 +254,6 @@ class ControlMachine(RuleBasedStateMachine):
 
     def renew(self, one: Instance) -> None:
         ends_ms = self.model.renewed_until(one, self.now_ms)
-        if ends_ms == 0:
-            with fails(ConflictError, "parent_lease_lapsed"):
-                self.acme.renew(self.hands[one.instance_id])
-            return
         found = self.acme.renew(self.hands[one.instance_id])
         if ends_ms is None:
             assert isinstance(found, Refused), found

@@ -21,7 +21,8 @@ class InlineWriter(Writer):
 
     def __init__(self, engine: Engine, keyring: Keyring, clock: Clock) -> None:
         self._engine, self._keyring, self._clock = engine, keyring, clock
-        self._cache, self._seen_version = Cache(), -1
+        self._cache, self._seen_version, self._on_group = Cache(), -1, None
+        self._on_group = None
         self._connection = engine.connect()
 
     def submit(self, run: Callable[[Any], Any]) -> Future[Any]:

@@ -76,6 +76,10 @@ def lives() -> list[Case]:
         story.late_renewal(told.book, told.book.lease(told.dock))
         work.abandon(told.book, told.session)
 
+    def lapsed(told: Story) -> None:
+        told.book.now_ms += 24 * 60 * MINUTE_MS
+        story.publish(told.book, 2)
+
     def cancelled(told: Story) -> None:
         dispatch, first = ordered(told)
         healing.intervene(told.book, "reconciler", "stop", agent=UNSET, dispatch_id=dispatch)
@@ -85,6 +89,7 @@ def lives() -> list[Case]:
     made = [
         named("valid-cancelled", "A dispatch that a person stopped.", "", cancelled),
         named("valid-healed", "An instance that stalled was taken out of service; the next one goes on.", "", healed),
+        named("valid-lapsed", "A lease that expired a day ago and may be renewed yet: its session is open.", "", lapsed),
         named("valid-quarantined", "An agent that flapped was isolated, released by a person, and went on.", "", isolated),
         named("valid-renewed-late", "A lease that was renewed a minute after its end; nothing was done in between.", "", late),
     ]  # fmt: skip
@@ -210,12 +215,17 @@ def the_rest() -> list[Case]:
         healing.withdraw(told.book, told.agent)
         work.work(told.book, told.session, about={"late": True})
 
+    def forgotten(told: Story) -> None:
+        told.book.now_ms += 32 * 24 * 60 * MINUTE_MS
+        story.publish(told.book, 2)
+
     def twice(told: Story) -> None:
         work.work(told.book, told.session, **STEP)
         work.work(told.book, told.session, **STEP)
 
     return [
         named("invalid-gap", "Work that began after the lease's end and before its late renewal.", "lease_expired", gap),
+        named("invalid-orphan-lapsed", "A session whose lease expired a month ago.", "orphan", forgotten),
         named("invalid-withdrawn", "Work after the issuer took the lease back.", "revoked", withdrawn),
         named("invalid-withdrawal-unknown", "The withdrawal of a lease that was never issued.", "lease_missing",
               lambda t: healing.withdraw(t.book, t.agent, lease_id=t.book.new_name("lse"))),

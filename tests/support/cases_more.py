@@ -15,7 +15,8 @@ from dragons.core.vocabulary import Kind
 from dragons.evidence.checkpoint import Witness, format_witness, sign_checkpoint
 from dragons.evidence.payload import Payload
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
-from tests.support import cases, cases_healing, cases_keys, packs, story, work
+from dragons.liveness.organism import Trigger
+from tests.support import cases, cases_healing, cases_keys, healing, packs, story, work
 from tests.support.cases import WITNESS, WITNESS_NAME, Case, after_launch, before_launch
 from tests.support.ledger import MINUTE_MS, Book, signer_of
 from tests.support.packs import Parts, gap_of, session_of
@@ -161,7 +162,8 @@ def completeness() -> list[Case]:
         return attacks.flag_flipped(parts, parts.index_of(Kind.AGENT_DOCKED))
 
     def orphan(told: Story) -> None:
-        told.book.now_ms += 25 * MINUTE_MS
+        healing.transition(told.book, told.agent, Trigger.CRASHED)
+        told.book.now_ms += 10 * MINUTE_MS
         story.publish(told.book, 2)
 
     def again(told: Story) -> None:

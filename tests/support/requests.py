@@ -139,6 +139,7 @@ REQUESTS: dict[str, Callable[[World], Sent]] = {
     "instances.launch": _launch,
     "fleet.show": _get("/v1/fleet?agent=reconciler"),
     "mtboi.show": _get("/v1/mtboi"),
+    "metrics.show": _get("/metrics"),
     "incidents.list": _get("/v1/incidents"),
     "incidents.show": lambda w: Sent("GET", f"/v1/incidents/{_incident(w)}"),
     "instances.list": _get("/v1/instances"),

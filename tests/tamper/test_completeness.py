@@ -9,7 +9,8 @@ import pytest
 from dragons.audit.pack import Selection
 from dragons.audit.verdicts import Question, Report
 from dragons.core.vocabulary import Kind
-from tests.support import packs, story, work
+from dragons.liveness.organism import Trigger
+from tests.support import healing, packs, story, work
 from tests.support.ledger import MINUTE_MS
 from tests.support.packs import Parts
 from tests.support.story import Story
@@ -17,6 +18,7 @@ from tests.tamper.conftest import found
 
 Judge = Callable[..., Report]
 COMPLETENESS = Question.COMPLETENESS
+DAY = 24 * 60  # minutes
 
 
 def verdict(judge: Judge, parts: Parts, told: Story) -> tuple[str, int | None] | None:
@@ -35,33 +37,78 @@ def told() -> Story:
 # --- orphans -------------------------------------------------------------------------------------
 
 
-def test_a_session_that_never_ended(told: Story, judge: Judge) -> None:
-    work.work(told.book, told.session)
-    told.book.now_ms += 15 * MINUTE_MS + 10 * MINUTE_MS
+def later(told: Story, minutes: int) -> None:
+    """The ledger goes on, and says nothing of the session any more."""
+    told.book.now_ms += minutes * MINUTE_MS
     story.publish(told.book, 2)
+
+
+@pytest.mark.parametrize(
+    "trigger", [Trigger.ENDED, Trigger.CRASHED, Trigger.LEASE_LOST, Trigger.LEASE_LAPSED, Trigger.REVOKED]
+)
+def test_a_session_that_its_instance_outlived(told: Story, judge: Judge, trigger: Trigger) -> None:
+    """With the halt of an instance the control plane abandons what it left open."""
+    work.work(told.book, told.session)
+    healing.transition(told.book, told.agent, trigger)
+    later(told, 10)
     assert ledger(judge, told) == ("orphan", 11)
 
 
-def test_a_session_that_may_still_end(told: Story, judge: Judge) -> None:
-    told.book.now_ms += 15 * MINUTE_MS + 9 * MINUTE_MS
-    story.publish(told.book, 2)
+def test_a_session_that_was_halted_just_now(told: Story, judge: Judge) -> None:
+    healing.transition(told.book, told.agent, Trigger.CRASHED)
+    later(told, 9)
     report = judge(packs.export(told.book), pin=told.book.pin)
     assert report.valid
     assert report.verdicts[COMPLETENESS].facts == {"open_sessions": 1}
 
 
+@pytest.mark.parametrize("degraded", [False, True])
+def test_a_session_whose_lease_may_be_renewed_yet(told: Story, judge: Judge, *, degraded: bool) -> None:
+    """The control plane may have been away for days: that is nobody's silence."""
+    if degraded:
+        healing.transition(told.book, told.agent, Trigger.STALLED)
+    later(told, 31 * DAY)
+    report = judge(packs.export(told.book), pin=told.book.pin)
+    assert report.valid
+    assert report.verdicts[COMPLETENESS].facts == {"open_sessions": 1}
+
+
+def test_a_session_whose_lease_expired_too_long_ago(told: Story, judge: Judge) -> None:
+    work.work(told.book, told.session)
+    later(told, 31 * DAY + 15)
+    assert ledger(judge, told) == ("orphan", 11)
+
+
+def test_a_renewal_begins_the_patience_anew(told: Story, judge: Judge) -> None:
+    told.book.now_ms += 20 * DAY * MINUTE_MS
+    told.book.renew(told.agent)
+    later(told, 20 * DAY)
+    assert ledger(judge, told) is None
+
+
+@pytest.mark.parametrize("first", ["release", "halt"])
+def test_the_first_of_release_and_halt_counts(told: Story, judge: Judge, first: str) -> None:
+    both = [
+        lambda: work.release(told.book, told.agent),
+        lambda: healing.transition(told.book, told.agent, Trigger.ENDED),
+    ]
+    for act in both if first == "release" else reversed(both):
+        act()
+        told.book.now_ms += 6 * MINUTE_MS
+    assert ledger(judge, told) == ("orphan", 10)
+
+
 def test_a_released_lease_ends_the_patience(told: Story, judge: Judge) -> None:
     work.release(told.book, told.agent)
-    told.book.now_ms += 11 * MINUTE_MS
-    story.publish(told.book, 2)
+    later(told, 11)
     assert ledger(judge, told) == ("orphan", 10)
 
 
 def test_a_decision_without_its_action(told: Story, judge: Judge) -> None:
     work.authorize(told.book, told.session, "pay:suppliers")
     work.work(told.book, told.session)
-    told.book.now_ms += 25 * MINUTE_MS
-    story.publish(told.book, 2)
+    healing.transition(told.book, told.agent, Trigger.CRASHED)
+    later(told, 10)
     assert ledger(judge, told) == ("orphan", 11)
 
 

@@ -9,7 +9,9 @@ import socket
 import stat
 from pathlib import Path
 
+import httpx2
 import pytest
+import uvicorn
 
 from dragons import compose
 from dragons.adapters.keyfiles import read_key
@@ -225,3 +227,31 @@ def test_what_waits_is_delivered_while_the_application_runs(settings: Settings) 
 
         asyncio.run(main())
     assert receiver.posts[0].is_signed()
+
+
+def wait_until_ready(url: str) -> None:
+    # The socket listens already, so this waits until somebody answers.
+    assert httpx2.get(f"{url}/readyz", trust_env=False, timeout=30).is_success
+
+
+def test_what_has_to_happen_before_the_end_happens_while_it_answers(settings: Settings) -> None:
+    make(settings)
+    answers: list[int] = []
+    listening = compose.listen(Settings(port=0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    def ask() -> None:
+        answers.append(httpx2.get(f"{url}/livez", trust_env=False).status_code)
+
+    async def main() -> None:
+        config = uvicorn.Config(compose.build_app(settings), log_config=None, lifespan="on")
+        server = compose.Server(config, ask)
+        serving = asyncio.create_task(server.serve([listening]))
+        await asyncio.to_thread(wait_until_ready, url)
+        server.should_exit = True
+        await serving
+
+    asyncio.run(main())
+    assert answers == [200]
+    with pytest.raises(httpx2.ConnectError):
+        ask()

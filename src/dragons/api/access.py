@@ -53,6 +53,7 @@ ACCESS = MappingProxyType(
         "instances.show": _ALL,
         "fleet.show": _PEOPLE,
         "mtboi.show": _READING,
+        "metrics.show": _READING,
         "incidents.list": _READING,
         "incidents.show": _READING,
         "interventions.create": _SIGNING,

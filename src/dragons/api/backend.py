@@ -12,6 +12,9 @@ from typing import TypeVar
 
 from dragons.api.bell import Bell
 from dragons.api.inbox import Inbox
+from dragons.api.ledger_metrics import LedgerMetrics
+from dragons.api.measures import Measures
+from dragons.api.tracing import NoTracing, StartWatch, Tracing
 from dragons.control.messages import NoChannels, Router
 from dragons.control.ports import Keyring, Reader, Store, Transaction
 from dragons.control.sweep import checkpoint
@@ -51,12 +54,24 @@ class Backend:
     """One per process. Owns the store from now on and closes it at its end."""
 
     def __init__(
-        self, store: Store, keyring: Keyring, clock: Clock, settings: Settings, router: Router | None = None
+        self,
+        store: Store,
+        keyring: Keyring,
+        clock: Clock,
+        settings: Settings,
+        router: Router | None = None,
+        *,
+        measures: Measures | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.router = router or NoChannels()
         self.store = store
         self.keyring = keyring
         self.clock = clock
+        self.measures = Measures() if measures is None else measures
+        self.ledger_metrics = LedgerMetrics()
+        self.tracing: Tracing = NoTracing() if tracing is None else tracing
+        self.starts = StartWatch(self.tracing)
         self.settings = settings
         self.bell = Bell(settings.feeds_max)
         self.instance_keys = InstanceKeys(KEYS_MAX)

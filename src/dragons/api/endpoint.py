@@ -28,6 +28,7 @@ from dragons.api.limits import RateLimiter, read_body
 from dragons.api.operation import Call, Operation
 from dragons.api.problems import internal_response, problem_response
 from dragons.api.query import parse_query
+from dragons.api.tracing import Tracing, Value, trace_context
 from dragons.control.caller import Caller
 from dragons.core.errors import DragonsError, ForbiddenError, UnauthenticatedError
 from dragons.core.ids import uuid7_hex
@@ -44,6 +45,7 @@ _HEADERS = [
 # The headers that decide something; a second one of the same name could decide otherwise.
 _READ = frozenset({b"authorization", b"content-digest", b"signature", b"signature-input", b"last-event-id"})
 _CLIENT_CLOSED = 499
+_SERVER_ERROR = 500
 
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger("dragons.api")
@@ -65,17 +67,38 @@ class Dispatcher:
         self._rates = RateLimiter(settings.rate_per_second, settings.rate_burst, settings.credentials_max)
 
     async def answer(self, name: str, request: Request) -> Response:
-        """The response of the operation `name`; every failure is a problem."""
+        """The response of the operation `name`; every failure is a problem. It is counted and timed."""
+        clock, tracing = self._backend.clock, self._backend.tracing
+        begun_ms = clock.boot_ms()
+        if tracing.wanted:
+            response, code = await self._traced(tracing, name, request)
+        else:
+            response, code = await self._response(name, request)
+        self._backend.measures.request(name, response.status_code, code, clock.boot_ms() - begun_ms)
+        return response
+
+    async def _traced(self, tracing: Tracing, name: str, request: Request) -> tuple[Response, str]:
+        told: dict[str, Value] = {"dragons.operation": name, "http.request.method": request.method}
+        with tracing.span(name, told, trace_context(request.scope["headers"])) as span:
+            response, code = await self._response(name, request)
+            found: dict[str, Value] = {"http.response.status_code": response.status_code}
+            if code:
+                found["error.type"] = code
+            # By the conventions for HTTP a server's span failed when the server did.
+            span.note(found, failed=response.status_code >= _SERVER_ERROR)
+        return response, code
+
+    async def _response(self, name: str, request: Request) -> tuple[Response, str]:
         try:
-            return await self._answer(name, request)
+            return await self._answer(name, request), ""
         except DragonsError as error:
-            return problem_response(error)
+            return problem_response(error), error.code
         except ClientDisconnect:
-            return Response(status_code=_CLIENT_CLOSED)
+            return Response(status_code=_CLIENT_CLOSED), ""
         except Exception:  # noqa: BLE001 - whatever is wrong, the caller sees no internals
             request_id = uuid7_hex(self._backend.clock.now_ms())
             _log.exception("request_failed", operation=name, request_id=request_id)
-            return internal_response(request_id)
+            return internal_response(request_id), "internal"
 
     def stop(self) -> None:
         """The server shuts down: open feeds and waiting nodes end now."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from dragons.audit.kinds import STATEMENTS
+from dragons.audit.leases import HeldLease
+from dragons.audit.mandate import Mandate
 from dragons.audit.pack import HeartbeatDigest, parse_line
 from dragons.audit.verdicts import Fault, Question, Status
 from dragons.core.clock import parse_time
@@ -22,8 +24,10 @@ from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat
 if TYPE_CHECKING:
     from dragons.audit.verify import Verification
 
-# The control plane closes what an instance left open within this time after the lease's end.
+# The control plane abandons an instance's sessions with its halt or release; a pack may fall in between.
 ABANDON_WITHIN_MS = 10 * 60 * 1000
+# A lease that ended may be renewed as long as the grace lasts, at most 30 days, and outages don't count.
+LAPSED_WITHIN_MS = 31 * 24 * 3600 * 1000
 
 
 class Asked(NamedTuple):
@@ -172,8 +176,8 @@ def _judge_open(run: Verification) -> None:
         if state.abandoned:
             continue
         lease = run.governance.mandate.leases.get(state.lease_id)
-        ended_ms = 0 if lease is None else parse_time(lease.released_at or lease.expires_at)
-        if exported_ms < ended_ms + ABANDON_WITHIN_MS or run.pack.selection.kind == "window":
+        until_ms = 0 if lease is None else _open_until_ms(run.governance.mandate, lease)
+        if exported_ms < until_ms or run.pack.selection.kind == "window":
             live += 1
             continue
         run.sessions.orphaned(state, session_id)
@@ -181,6 +185,15 @@ def _judge_open(run: Verification) -> None:
     if run.report.verdicts[Question.COMPLETENESS].status is Status.PASS:
         run.fail(Question.COMPLETENESS, run.sessions.orphan)
     run.count(Question.COMPLETENESS, "open_sessions", live)
+
+
+def _open_until_ms(mandate: Mandate, lease: HeldLease) -> int:
+    """Until when a session under `lease` may be open (epoch ms): an expired lease may be renewed yet."""
+    halted = mandate.organisms.halted.get(lease.body.instance_id)
+    over = [at for at in (lease.released_at, "" if halted is None else halted[1]) if at]
+    if over:
+        return parse_time(min(over)) + ABANDON_WITHIN_MS
+    return parse_time(lease.expires_at) + LAPSED_WITHIN_MS
 
 
 def _judge_payloads(run: Verification) -> None:

@@ -194,6 +194,7 @@ def _limits() -> dict[str, Any]:
         "issue_skew_ms_max": mandate.ISSUE_SKEW_MS_MAX,
         "skew_ms_max": verify.SKEW_MS_MAX,
         "abandon_within_ms": closing.ABANDON_WITHIN_MS,
+        "lapsed_within_ms": closing.LAPSED_WITHIN_MS,
     }
 
 

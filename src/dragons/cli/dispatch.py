@@ -15,7 +15,17 @@ from dragons.cli.command import START, command, group
 from dragons.cli.context import Cli
 from dragons.cli.ordering import Wanted, absolute_words, check_active, order_of, specify
 from dragons.cli.output import fact_list, table
-from dragons.cli.run import CapabilityOption, CommandArgument, Repeated, ScopeOption, TtlOption, WatchOption
+from dragons.cli.run import (
+    AgentOption,
+    CapabilityOption,
+    CommandArgument,
+    DirectoryOption,
+    RegisterOption,
+    Repeated,
+    ScopeOption,
+    TtlOption,
+    WatchOption,
+)
 from dragons.cli.values import moment, parse_duration, short
 from dragons.core.errors import ConflictError, DragonsError, ForbiddenError, InvalidInputError, NotFoundError
 from dragons.core.ids import DISPATCH, check_id
@@ -31,6 +41,17 @@ _LOOK_SECONDS = 0.3
 _ASK_EVERY = 10
 _CHUNK_BYTES = 1 << 16
 
+GoalOption = Annotated[str, typer.Option("--goal", help="What the work is for; recorded as a commitment.")]
+NodeOption = Annotated[str, typer.Option("--node", metavar="NODE", help="Where it runs.")]
+WebhookOption = Annotated[
+    str, typer.Option("--webhook", metavar="CHANNEL", help="Who is told to run it, instead of a node.")
+]
+EnvironmentOption = Annotated[
+    Repeated,
+    typer.Option(
+        "--env", metavar="NAME[=VALUE]", help="Give the program this variable, or the node's own. Repeatable."
+    ),
+]
 DispatchArgument = Annotated[str, typer.Argument(metavar="DISPATCH", help="The dispatch's id, dsp_….")]
 
 
@@ -59,33 +80,17 @@ def create(
     cli: Cli,
     *,
     words: CommandArgument = None,
-    goal: Annotated[str, typer.Option("--goal", help="What the work is for; recorded as a commitment.")],
-    agent: Annotated[
-        str, typer.Option("--agent", metavar="NAME", help="The agent. [default: as `dragons run` finds it]")
-    ] = "",
-    node: Annotated[str, typer.Option("--node", metavar="NODE", help="Where it runs.")] = LOCAL,
-    webhook: Annotated[
-        str,
-        typer.Option("--webhook", metavar="CHANNEL", help="Who is told to run it, instead of a node."),
-    ] = "",
-    directory: Annotated[
-        Path | None, typer.Option("--dir", metavar="DIR", help="The agent's folder with agent.yaml.")
-    ] = None,
+    goal: GoalOption,
+    agent: AgentOption = "",
+    node: NodeOption = LOCAL,
+    webhook: WebhookOption = "",
+    directory: DirectoryOption = None,
     scope: ScopeOption = None,
     ttl: TtlOption = "15m",
     watch: WatchOption = None,
-    env: Annotated[
-        Repeated,
-        typer.Option(
-            "--env",
-            metavar="NAME[=VALUE]",
-            help="Give the program this variable, or the node's own. Repeatable.",
-        ),
-    ] = None,
+    env: EnvironmentOption = None,
     capability: CapabilityOption = None,
-    register_changed: Annotated[
-        bool, typer.Option("--register", help="Register and activate what is measured, also when it changed.")
-    ] = False,
+    register_changed: RegisterOption = False,
 ) -> None:
     """Order a program as a governed agent's work: started by a node, restarted when it stalls or crashes.
 
@@ -94,10 +99,7 @@ def create(
     """
     from dragons.liveness.dispatch import PROCESS, WEBHOOK, is_node_name
     from dragons.node.options import RunOptions
-    from dragons.node.prepare import prepare
-    from dragons.node.program import measure
-    from dragons.node.spec import absolute, write_spec
-    from dragons.sdk.home import Home
+    from dragons.node.spec import absolute
 
     target = webhook or node
     if not is_node_name(target):
@@ -116,12 +118,21 @@ def create(
         folder=Path(absolute(".")),
         register=register_changed,
     )
-    measured = measure(options)
-    prepare(cli.client, cli.operator, measured.manifest, options, cli.printer.note)
-    check_active(cli.client, measured.manifest)
-    wanted = Wanted(options, env or (), WEBHOOK if webhook else PROCESS, target)
+    _order(cli, Wanted(options, env or (), WEBHOOK if webhook else PROCESS, target))
+
+
+def _order(cli: Cli, wanted: Wanted) -> None:
+    from dragons.liveness.dispatch import PROCESS
+    from dragons.node.prepare import prepare
+    from dragons.node.program import measure
+    from dragons.node.spec import write_spec
+    from dragons.sdk.home import Home
+
+    manifest = measure(wanted.options).manifest
+    prepare(cli.client, cli.operator, manifest, wanted.options, cli.printer.note)
+    check_active(cli.client, manifest)
     now_ms = cli.clock.now_ms()
-    spec = specify(wanted, measured.manifest.agent, now_ms)
+    spec = specify(wanted, manifest.agent, now_ms)
     # The node may get its order before we get our answer.
     path = write_spec(Home(cli.home), cli.tenant_id, spec)
     try:
@@ -130,8 +141,8 @@ def create(
         path.unlink(missing_ok=True)
         raise
     _tell_created(cli, spec.dispatch_id, recorded, path)
-    if not webhook:
-        _warn_absent(cli, target, path)
+    if wanted.dispatcher == PROCESS:
+        _warn_absent(cli, wanted.target, path)
 
 
 def list_dispatches(

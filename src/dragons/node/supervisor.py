@@ -89,7 +89,12 @@ class Supervisor:
 
     def _work(self, stop: Event) -> None:
         while not stop.is_set():
-            self.turn(stop)
+            try:
+                self.turn(stop)
+            except Exception as error:  # noqa: BLE001 - the programs here must not lose who looks after them
+                self._whole_due_ms = 0
+                self._tell(f"internal: {type(error).__name__}: {error}; going on")
+                stop.wait(PAUSE_SECONDS_MAX)
 
     def _report(self, news: News, wait_ms: int) -> NodeReport:
         dispatcher = self._dispatcher

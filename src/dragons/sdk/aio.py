@@ -38,9 +38,11 @@ from dragons.sdk.session import (
     send_leftovers,
     wanted_of,
 )
+from dragons.sdk.statements import Child
 from dragons.sdk.steps import Steps, run_async
 from dragons.sdk.transport import AsyncTransport, Retries
 from dragons.sdk.upkeep import BEAT, SEND, upkeep_of
+from dragons.wire.authority import Granted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -290,6 +292,19 @@ class AsyncSession:
         core = SessionCore(child, goal or self.goal, scope=scope, parent_session_id=self.session_id)
         async with working(core) as session:
             yield session
+
+    async def grant(
+        self,
+        child: Child,
+        manifest: Manifest,
+        /,
+        *,
+        scope: Sequence[str],
+        ttl_seconds: int = TTL_SECONDS_DEFAULT,
+    ) -> Granted:
+        """A part of this lease for a child in another process, which made its key there and accepts this."""
+        self._core.check()
+        return await self._runtime.run(self.instance.grant_steps(child, manifest, scope, ttl_seconds))
 
     async def flush(self, timeout_seconds: float = FLUSH_SECONDS) -> bool:
         """Wait until everything is acknowledged; False when it is not within the time."""

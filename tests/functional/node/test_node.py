@@ -9,6 +9,10 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from dragons.audit.verify import verify_file
+from dragons.sdk.localstore import LocalStore
+from dragons.sdk.packs import export_pack
+from dragons.wire.evidence import PackRequest
 from tests.functional.node.conftest import Node, World, agent_of, lives, until
 
 Write = Callable[[str], Path]
@@ -130,6 +134,47 @@ def test_a_node_that_is_asked_to_leave_drains(world: World, node: Node, program:
     cancel(world, dispatch_id)
 
 
+def test_a_node_that_stood_still_comes_back(world: World, node: Node, program: Write) -> None:
+    file = program(BUSY)
+    dispatch_id = world.create(file, node=node.name)
+    pid = int(world.line(dispatch_id, 1, "pid "))
+    node.process.send_signal(signal.SIGSTOP)
+
+    def ordered() -> list[str]:
+        return sorted(one.kind for one in world.show(dispatch_id).orders)
+
+    until(lambda: ordered() == ["start", "stop"], "the orders to replace it")
+    assert world.show(dispatch_id).starts[-1].fenced_by == "staleness"
+    node.process.send_signal(signal.SIGCONT)
+    assert lives(int(world.line(dispatch_id, 2, "pid ")))
+    until(lambda: not lives(pid), "the end of the old program")
+    until(lambda: ordered() == [], "the results")
+    assert [one.epoch for one in world.show(dispatch_id).starts] == [1, 2]
+    cancel(world, dispatch_id)
+
+
+def test_what_completed_while_nobody_listened_is_not_done_again(
+    world: World, node: Node, program: Write, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    file = program(
+        "import os, time\nprint('pid', os.getpid(), flush=True)\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.1)\n"
+    )
+    dispatch_id = world.create(file, node=node.name)
+    pid = int(world.line(dispatch_id, 1, "pid "))
+    # A time away that is shorter than 30 s is not made good, so it has to be shorter than the thresholds.
+    world.run("policies", "set", agent_of(file), "--degrade-after", "60s", "--autoheal-after", "120s")
+    world.plane.kill()
+    gate.touch()
+    until(lambda: not lives(pid), "the program's end")
+    # Its launcher tries to tell for a while, then leaves that to the node.
+    until(lambda: "receipts wait in" in node.log.read_text(), "the launcher's end")
+    world.plane.start()
+    world.until_state(dispatch_id, "completed")
+    assert [one.epoch for one in world.show(dispatch_id).starts] == [1]
+
+
 def test_an_operator_cancels(world: World, node: Node, program: Write) -> None:
     file = program(BUSY)
     dispatch_id = world.create(file, node=node.name)
@@ -154,8 +199,27 @@ def test_a_specification_that_was_changed_is_not_run(world: World, node: Node, p
     assert (detail.instances, detail.view.epoch) == ([], 0)
 
 
+def test_many_begin_at_once(world: World, node: Node, program: Write) -> None:
+    file = program("import time\nfor n in range(5):\n    print('step', n, flush=True)\n    time.sleep(0.1)\n")
+    node.end(signal.SIGKILL)
+    made = [world.create(file, node=node.name) for _ in range(6)]
+    node.restart()
+    for dispatch_id in made:
+        world.until_state(dispatch_id, "completed")
+        assert [one.epoch for one in world.show(dispatch_id).instances] == [1]
+
+
 def test_one_node_of_a_name(world: World, node: Node) -> None:
     world.run("node", "--name", node.name, expected=1)
+
+
+def test_the_record_of_all_this_is_valid(world: World, node: Node, program: Write, tmp_path: Path) -> None:
+    cancel(world, world.create(program(BUSY), node=node.name))
+    pack = tmp_path / "pack.zip"
+    with LocalStore(world.plane.home.store_path(world.plane.tenant_id)) as store:
+        export_pack(world.client, PackRequest(), pack, store)
+    report = verify_file(pack, world.plane.pin)
+    assert report.valid, report.to_json()
 
 
 def cancel(world: World, dispatch_id: str) -> None:

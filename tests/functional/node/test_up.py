@@ -46,7 +46,7 @@ class Up:
         return found
 
     def create(self, text: str) -> str:
-        program = self.folder / "program.py"
+        program = self.folder / f"program{len(list(self.folder.glob('program*')))}.py"
         program.write_text(text)
         command = ["dispatch", "create", "--goal", "a test", "-o", "json", "--", sys.executable, str(program)]
         done = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from dragons.adapters.keyfiles import write_key
 from dragons.cli.context import Cli, Globals
 from dragons.cli.output import Format
-from dragons.cli.run import activation_of, final_state, operator_at_hand
+from dragons.cli.run import activation_of, final_state, operator_at_hand, read_handover_file
 from dragons.core.errors import InvalidInputError, NotFoundError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.node.options import Ended, RunResult
@@ -110,3 +110,14 @@ def test_a_locked_key_is_opened_only_where_it_is_needed(home: Path, monkeypatch:
     with pytest.raises(InvalidInputError) as caught:
         operator_at_hand(cli_of(home), needed=True)
     assert caught.value.code == "passphrase_missing"
+
+
+def test_a_handover_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "handover.json"
+    path.write_text('{"epoch": 1, "progress_sequence": 7}')
+    assert read_handover_file(path) == {"epoch": 1, "progress_sequence": 7}
+    for wrong in (b"[1]", b"{", b"\xff"):
+        path.write_bytes(wrong)
+        with pytest.raises(InvalidInputError) as caught:
+            read_handover_file(path)
+        assert caught.value.code == "handover_malformed"

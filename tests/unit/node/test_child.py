@@ -49,6 +49,18 @@ def test_output_comes_by_streams_and_the_code_from_the_program(tmp_path: Path) -
     child.close()
 
 
+def test_output_may_go_elsewhere_and_input_be_nobody_s() -> None:
+    taken: list[bytes] = []
+    program = "import sys; print(sys.stdin.read() == '')"
+    child = Child([PYTHON, "-c", program], os.environ, None, attended=False, sink=taken.append)
+    while child.streams[0].pass_on():
+        pass
+    assert b"".join(taken) == b"True\n"
+    assert child.keyboard is None
+    assert wait(child) == 0
+    child.close()
+
+
 def test_it_has_a_group_of_its_own_and_signals_reach_all_of_it() -> None:
     program = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('ready', flush=True); time.sleep(60)"
     child = Child([PYTHON, "-c", program], dict(os.environ), None)

@@ -266,3 +266,27 @@ def test_a_renewal_is_handed_on(launcher: Launcher, plane: Plane, tmp_path: Path
     assert handed == [1]
     runtime.close()
     store.close()
+
+
+def test_a_node_launches_in_its_name_and_keeps_the_output(
+    launcher: Launcher, plane: Plane, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+    kept: list[bytes] = []
+    node = replace(launcher, node="n1", launched=seen.append, sink=kept.append)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    program = "import os, sys\nprint(os.getcwd(), sorted(os.environ))\nprint('wrong', file=sys.stderr)"
+    given = options(program, supervised=True, folder=folder, environment={"PATH": "/bin", "DRAGONS_X": "1"})
+    result = run_governed(node, given)
+    (asked,) = launcher.client.asked  # type: ignore[attr-defined]
+    assert asked.node == "n1"
+    assert seen == [result.instance_id]
+    assert capfd.readouterr() == ("", "")
+    written = b"".join(kept).decode()
+    assert f"{folder} ['DRAGONS_AGENT', 'DRAGONS_INSTANCE', 'DRAGONS_SESSION'" in written
+    assert "'PATH'" in written
+    assert "DRAGONS_X" not in written
+    assert "'HOME'" not in written
+    assert "wrong\n" in written
+    assert result.ended.stdout_bytes + result.ended.stderr_bytes == len(written)

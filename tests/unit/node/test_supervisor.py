@@ -224,6 +224,22 @@ def test_leaving_drains_and_says_so(scene: Scene) -> None:
     assert scene.client.told[-1].wait_ms == 0
 
 
+def test_whatever_happens_reports_go_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragons.node.supervisor.PAUSE_SECONDS_MAX", 0)
+    failures = [ZeroDivisionError("by zero")]
+
+    def news() -> News:
+        if failures:
+            raise failures.pop()
+        return News()
+
+    monkeypatch.setattr(scene.dispatcher, "news", news)
+    scene.client.then = scene.stop.set
+    scene.supervisor.run(scene.stop)
+    assert scene.said[0] == "internal: ZeroDivisionError: by zero; going on"
+    assert scene.client.told
+
+
 def test_orders_that_come_while_leaving_are_left(scene: Scene) -> None:
     scene.stop.set()
     scene.turn(orders(given("stop")))

@@ -10,7 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec import UNSET
 
+from dragons.authority.lease import LEASE, Lease
 from dragons.core.errors import ForbiddenError, InvalidInputError
+from dragons.core.ids import uuid7_hex
+from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import aio
 from dragons.sdk.aio import AsyncSession, open_session, working
@@ -19,9 +22,12 @@ from dragons.sdk.errors import ActionDenied, SessionStateError
 from dragons.sdk.instance import Instance
 from dragons.sdk.launch import Origin
 from dragons.sdk.localstore import LocalStore
+from dragons.sdk.statements import Child
 from dragons.wire.authority import Authorized, StepView
 from tests.unit.sdk.kit import MONEY, READ, WRITE, Plane
 from tests.unit.sdk.test_operator import MANIFEST
+
+KEY = LocalSigner.generate(KeyRole.INSTANCE).public_key
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +136,9 @@ def test_a_governed_function_and_a_child(plane: Plane, instance: Instance) -> No
             assert await post("abc") == {"length": 3}
             async with session.delegate(MANIFEST, scope=[READ]) as child, child.action(READ):
                 pass
+            elsewhere = Child("reconciler", uuid7_hex(plane.clock.now_ms()), KEY)
+            granted = await session.grant(elsewhere, MANIFEST, scope=[READ])
+            assert granted.lease.body(LEASE, Lease).instance_key == KEY.raw
 
     asyncio.run(work())
     assert [claim.action for claim in plane.claims] == [WRITE, READ]

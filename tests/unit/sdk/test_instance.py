@@ -7,13 +7,15 @@ from msgspec import UNSET
 from dragons.authority.lease import RELEASE, Release
 from dragons.core.clock import ManualClock, format_time, parse_time
 from dragons.core.errors import ConflictError, DragonsError, ForbiddenError, StorageError
+from dragons.core.ids import uuid7_hex
+from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.liveness.heartbeat import Progress, Waiting
 from dragons.sdk.authority import Deny
 from dragons.sdk.errors import ControlPlaneUnreachable
 from dragons.sdk.instance import RENEWAL_MS_MAX, Instance
 from dragons.sdk.localstore import Entry, LocalStore
-from dragons.sdk.statements import Cycle, Ending
+from dragons.sdk.statements import Child, Cycle, Ending
 from dragons.sdk.waiting import waiting_of
 from dragons.wire.base import Statement
 from dragons.wire.liveness import HeartbeatsAccepted
@@ -200,6 +202,19 @@ def test_a_child_has_its_own_key_and_a_part_of_the_lease(plane: Plane, instance:
     assert child.authority.lease.scope == [READ]
     assert child.keeps
     assert len(instance.place.store.holders()) == 2
+
+
+def test_a_child_that_made_its_key_elsewhere_gets_a_lease_for_it(plane: Plane, instance: Instance) -> None:
+    signer = LocalSigner.generate(KeyRole.INSTANCE)
+    wanted = Child("reconciler", uuid7_hex(plane.clock.now_ms()), signer.public_key)
+    granted = plane.run(instance.grant_steps(wanted, MANIFEST, [READ]))
+    child = Instance(wanted.instance_id, signer, instance.place, keeps=True)
+    child.accept(granted, plane.span())
+    assert child.authority.lease.scope == [READ]
+    plane.errors["/v1/leases/delegations"] = ForbiddenError("capability_not_delegable", "Denied: send:money.")
+    with pytest.raises(ForbiddenError) as caught:
+        plane.run(instance.grant_steps(wanted, MANIFEST, [READ]))
+    assert caught.value.fix
 
 
 def test_what_stops_sending_is_raised(plane: Plane, instance: Instance, store: LocalStore) -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
+from dragons.authority.lease import LEASE, Lease
 from dragons.core.clock import ManualClock
 from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError
+from dragons.core.ids import uuid7_hex
+from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.sdk import session as sessions
 from dragons.sdk.core import SessionCore
@@ -32,6 +35,7 @@ from dragons.sdk.session import (
     wanted_of,
     working,
 )
+from dragons.sdk.statements import Child
 from dragons.sdk.steps import run
 from dragons.sdk.upkeep import BEAT, REFRESH, RENEW, SEND, WATCH
 from dragons.wire.authority import Authorized, StepView
@@ -191,6 +195,16 @@ def test_a_child_works_under_its_own_lease(plane: Plane, instance: Instance) -> 
         assert plane.sessions[1].parent_session_id == session.session_id
     assert plane.claims[0].instance_id == plane.sessions[1].instance_id != instance.instance_id
     assert [call.path for call in plane.calls].count("/v1/leases/releases") == 2
+
+
+def test_a_child_elsewhere_gets_a_lease_for_its_own_key(plane: Plane, instance: Instance) -> None:
+    key = LocalSigner.generate(KeyRole.INSTANCE).public_key
+    child = Child("reconciler", uuid7_hex(plane.clock.now_ms()), key)
+    with session_of(instance) as session:
+        granted = session.grant(child, MANIFEST, scope=[READ])
+    assert granted.lease.body(LEASE, Lease).instance_key == key.raw
+    with pytest.raises(SessionStateError):
+        session.grant(child, MANIFEST, scope=[READ])
 
 
 def test_what_waits_at_the_end_stays(plane: Plane, instance: Instance, store: LocalStore) -> None:

@@ -30,10 +30,13 @@ _CACHE_KIB = 64 * 1024
 class SqlStore:
     """Implements `dragons.control.ports.Store` on one SQLite file.
 
-    Errors: StorageError with the remedy when the file can't be opened or written.
+    Errors: StorageError with the remedy when the file can't be opened or written. `on_group` hears in the
+    writer's thread of every group that was committed: how many jobs it had.
     """
 
-    def __init__(self, path: Path, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, keyring: Keyring, clock: Clock, on_group: Callable[[int], None] | None = None
+    ) -> None:
         self.path = path
         _keep_private(path)
         try:
@@ -49,7 +52,7 @@ class SqlStore:
             self._reading = _engine(path, begin="BEGIN", setup=("PRAGMA query_only=ON",))
         except DBAPIError as error:
             raise explain(error) from error
-        self._writer = Writer(self._writing, keyring, clock)
+        self._writer = Writer(self._writing, keyring, clock, on_group)
 
     def write(self, job: Callable[[Transaction], T]) -> Future[T]:
         """Run `job` in the writer's next transaction; the future resolves when it is durable."""

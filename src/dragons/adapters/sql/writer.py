@@ -36,8 +36,11 @@ class _Spoiled(Exception):  # noqa: N818 - control flow within this module
 class Writer:
     """Runs jobs on one connection in one thread."""
 
-    def __init__(self, engine: Engine, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, keyring: Keyring, clock: Clock, on_group: Callable[[int], None] | None = None
+    ) -> None:
         self._engine = engine
+        self._on_group = on_group
         self._keyring = keyring
         self._clock = clock
         self._cache = Cache()
@@ -82,6 +85,8 @@ class Writer:
                 if not job.future.done():
                     job.future.set_exception(failure)
             return
+        if self._on_group is not None:
+            self._on_group(len(group))
         for job, (value, failed) in zip(group, answers, strict=True):
             if failed is not None:
                 job.future.set_exception(failed)

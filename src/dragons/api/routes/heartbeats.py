@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dragons.api.operation import Call, Operation
 from dragons.control.beat import Beats, CheckedBeat, accept_heartbeats, check_heartbeats
 from dragons.control.ports import Reader, Transaction
@@ -22,6 +24,7 @@ async def beat(call: Call[Heartbeats]) -> HeartbeatsAccepted:
         return beats, own
 
     beats, own = await call.write(job)
+    call.backend.measures.beats(beats.accepted, Counter(beats.refused.values()))
     accepted = HeartbeatsAccepted(
         accepted=beats.accepted, refused={str(place): code for place, code in beats.refused.items()}
     )

@@ -147,14 +147,21 @@ function judgeOpen(run) {
   for (const [id, state] of sessions.open) {
     if (state.abandoned) continue;
     const lease = run.governance.mandate.leases.get(state.leaseId);
-    const ended = lease ? parseTime(lease.releasedAt || lease.expiresAt) : 0;
-    // The control plane closes what an instance left open within this time after the lease's end.
-    if (exported < ended + FORMATS.limits.abandon_within_ms || statement.selection.kind === "window") live += 1;
+    const until = lease ? openUntil(run.governance.mandate, lease) : 0;
+    if (exported < until || statement.selection.kind === "window") live += 1;
     else sessions.orphaned(state, id);
   }
   // With a receipt missing, nobody can say that a cycle never ended.
   if (report.verdicts.completeness.status === "pass") report.fail("completeness", sessions.orphan);
   report.count("completeness", "open_sessions", live);
+}
+
+/** Until when a session under `lease` may be open: an expired lease may be renewed yet. */
+function openUntil(mandate, lease) {
+  const halted = mandate.organisms.halted.get(lease.body.instance_id);
+  const over = [lease.releasedAt, halted?.at].filter(Boolean).sort();
+  if (over.length) return parseTime(over[0]) + FORMATS.limits.abandon_within_ms;
+  return parseTime(lease.expiresAt) + FORMATS.limits.lapsed_within_ms;
 }
 
 function judgePayloads(run) {

@@ -22,7 +22,7 @@ from dragons.node.options import RunOptions, RunResult
 from dragons.sdk.errors import ControlPlaneUnreachable, LimitedError, UnexpectedAnswerError
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.outbox import drain_outbox
-from dragons.wire.dispatches import Dead, OrderResult
+from dragons.wire.dispatches import RESULTS_MAX, Dead, OrderResult
 
 Run = Callable[[Launcher, RunOptions], RunResult]
 
@@ -123,7 +123,7 @@ class ProcessDispatcher:
 
     def news(self) -> News:
         with self._lock:
-            return News(tuple(self._dead), tuple(self._results))
+            return News(tuple(self._dead[:RESULTS_MAX]), tuple(self._results[:RESULTS_MAX]))
 
     def told(self, news: News) -> None:
         with self._lock:

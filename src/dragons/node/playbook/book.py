@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pathspec
 
-from dragons.core.errors import InvalidInputError
-from dragons.identity.manifest import Manifest
+from dragons.core.errors import ForbiddenError, InvalidInputError
+from dragons.core.vocabulary import Reason
+from dragons.identity.manifest import Manifest, difference
 from dragons.identity.measure import ALWAYS_EXCLUDED, DESCRIPTION_FILE, load_description, measure_directory
 from dragons.node.playbook.format import PLAYBOOK_FILE, Playbook, load_playbook
 from dragons.node.program import check_entrypoint
@@ -52,6 +53,16 @@ class Book:
     def service_folder(self) -> Path:
         """Where the service runs."""
         return (self.folder / self.playbook.service.folder).resolve()
+
+    def check_unchanged(self) -> None:
+        """ForbiddenError when the folder is no longer what was measured: that would be another agent."""
+        now = measure_directory(self.folder)
+        if now.hash() != self.manifest.hash():
+            raise ForbiddenError(
+                Reason.MANIFEST_MISMATCH,
+                f"{self.manifest.agent} is not what was launched: {difference(self.manifest, now).describe()}.",
+                fix="Start the playbook again; a changed one needs --register.",
+            )
 
     def postmortem_path(self, session_id: str) -> Path:
         """Where the postmortem of a session is written."""

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from dragons.node.playbook.format import Playbook, Restart
 
+# Before a step that was put off is tried again, at least.
+AGAIN_MS = 1_000
+
 
 class Phase(StrEnum):
     """Where a run is. `HALTING` ends a service that never became ready, `STOPPING` one that was told to end."""
@@ -214,7 +217,7 @@ def _recover(state: RunState, _event: Event, playbook: Playbook, now_ms: int) ->
 
 
 def _diagnosed(state: RunState, event: Event, playbook: Playbook, now_ms: int) -> Step:
-    assert isinstance(event, Diagnosed)  # noqa: S101 - by the table
+    assert isinstance(event, Diagnosed)  # noqa: S101 - by the table, or made above it
     if event.retry and state.attempts < playbook.restart.attempts:
         due_ms = now_ms + pause_ms(state.attempts, playbook.restart)
         return Step(replace(state, phase=Phase.WAITING, due_ms=due_ms), (Wait(due_ms),))
@@ -227,8 +230,8 @@ def _again(state: RunState, _event: Event, playbook: Playbook, now_ms: int) -> S
     if state.due_ms < 0 or now_ms < state.due_ms:
         return Step(state)
     ready = replace(state, due_ms=-1)
-    if state.phase is Phase.REPORTING:
-        return Step(ready, (WritePostmortem(),))
+    if state.phase in _PUT_OFF:
+        return Step(ready, (_PUT_OFF[state.phase],))
     attempt = state.attempts + 1
     started = replace(ready, phase=Phase.RUNNING, attempts=attempt, starts=state.starts + 1)
     return Step(started, (StartService(attempt, pause_ms(state.attempts, playbook.restart)),))
@@ -246,16 +249,33 @@ def _start_denied(state: RunState, event: Event, playbook: Playbook, now_ms: int
         )
         return Step(undone, (Wait(due_ms),))
     why = f"the restart was denied: {event.reason}"
-    return Step(replace(state, phase=Phase.REPORTING, why=why), (WritePostmortem(),))
+    given_up = replace(state, phase=Phase.REPORTING, starts=state.starts - 1, why=why)
+    return Step(given_up, (WritePostmortem(),))
+
+
+def _diagnosis_denied(state: RunState, event: Event, playbook: Playbook, now_ms: int) -> Step:
+    put_off = _put_off(state, event, playbook, now_ms)
+    # Without a diagnosis it is not known that a restart can't help.
+    return put_off or _diagnosed(state, Diagnosed(retry=True), playbook, now_ms)
 
 
 def _report_denied(state: RunState, event: Event, playbook: Playbook, now_ms: int) -> Step:
-    assert isinstance(event, Denied)  # noqa: S101 - by the table
-    if event.passes:
-        due_ms = now_ms + max(1000, pause_ms(0, playbook.restart))
-        return Step(replace(state, due_ms=due_ms), (Wait(due_ms),))
+    put_off = _put_off(state, event, playbook, now_ms)
     # Whoever is on call learns of the crash, also where nothing may be written.
-    return _reported(state, event, playbook, now_ms)
+    return put_off or _reported(state, event, playbook, now_ms)
+
+
+def _notice_denied(state: RunState, event: Event, playbook: Playbook, now_ms: int) -> Step:
+    return _put_off(state, event, playbook, now_ms) or _notified(state, event, playbook, now_ms)
+
+
+def _put_off(state: RunState, event: Event, playbook: Playbook, now_ms: int) -> Step | None:
+    """Try the same again in a moment, where a moment may end the denial."""
+    assert isinstance(event, Denied)  # noqa: S101 - by the table
+    if not event.passes:
+        return None
+    due_ms = now_ms + max(AGAIN_MS, pause_ms(0, playbook.restart))
+    return Step(replace(state, due_ms=due_ms), (Wait(due_ms),))
 
 
 def _reported(state: RunState, _event: Event, playbook: Playbook, _now_ms: int) -> Step:
@@ -265,6 +285,10 @@ def _reported(state: RunState, _event: Event, playbook: Playbook, _now_ms: int) 
 
 
 def _notified(state: RunState, _event: Event, _playbook: Playbook, _now_ms: int) -> Step:
+    return _finish(state, Ending.FAILED, state.why)
+
+
+def _give_up(state: RunState, _event: Event, _playbook: Playbook, _now_ms: int) -> Step:
     return _finish(state, Ending.FAILED, state.why)
 
 
@@ -311,6 +335,13 @@ def _finish(state: RunState, ending: Ending, why: str, *before: Command) -> Step
     return Step(over, (*before, Finish(ending, why)))
 
 
+# What is done again in these phases when it was put off.
+_PUT_OFF: dict[Phase, Command] = {
+    Phase.DIAGNOSING: Diagnose(),
+    Phase.REPORTING: WritePostmortem(),
+    Phase.NOTIFYING: Notify(),
+}
+
 _Rule = Callable[[RunState, Event, Playbook, int], Step]
 
 TABLE: dict[tuple[Phase, type[Event]], _Rule] = {
@@ -328,6 +359,8 @@ TABLE: dict[tuple[Phase, type[Event]], _Rule] = {
     (Phase.HALTING, StopAsked): _stop,
     (Phase.HALTING, AuthorityLost): _stop,
     (Phase.DIAGNOSING, Diagnosed): _diagnosed,
+    (Phase.DIAGNOSING, Denied): _diagnosis_denied,
+    (Phase.DIAGNOSING, Tick): _again,
     (Phase.DIAGNOSING, StopAsked): _stop_now,
     (Phase.DIAGNOSING, AuthorityLost): _stop_now,
     (Phase.WAITING, Tick): _again,
@@ -336,9 +369,12 @@ TABLE: dict[tuple[Phase, type[Event]], _Rule] = {
     (Phase.REPORTING, Reported): _reported,
     (Phase.REPORTING, Denied): _report_denied,
     (Phase.REPORTING, Tick): _again,
-    (Phase.REPORTING, StopAsked): _stop_now,
+    (Phase.REPORTING, StopAsked): _give_up,
     (Phase.REPORTING, AuthorityLost): _stop_now,
     (Phase.NOTIFYING, Notified): _notified,
+    (Phase.NOTIFYING, Denied): _notice_denied,
+    (Phase.NOTIFYING, Tick): _again,
+    (Phase.NOTIFYING, StopAsked): _give_up,
     (Phase.NOTIFYING, AuthorityLost): _stop_now,
     (Phase.STOPPING, ServiceEnded): _stopped,
     (Phase.STOPPING, StopAsked): _stop_harder,

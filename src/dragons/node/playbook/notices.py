@@ -7,6 +7,8 @@ channel that fails: what failed is on the record, and the other channels are tol
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, TypeVar
 
@@ -24,6 +26,10 @@ from dragons.sdk.errors import ActionDenied
 from dragons.sdk.instance import Instance, Place
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.session import Session, working
+
+DELIVERED, FAILED, DENIED = "delivered", "failed", "denied"
+# Before the second and the third attempt.
+PAUSES_SECONDS = (1.0, 3.0)
 
 _Line = TypeVar("_Line", Order, Handed)
 
@@ -66,26 +72,44 @@ def notify_main(source: IO[bytes], target: IO[bytes], senders: Senders, clock: C
     except DragonsError as error:
         report = Report(error=f"{error.code}: {error.message}")
     _write(target, report)
-    good = not report.error and all(one.outcome == "delivered" for one in report.told)
+    good = not report.error and all(one.outcome == DELIVERED for one in report.told)
     return 0 if good else 1
 
 
 def tell(session: Session, sender: Sender, notice: Notice, tenant_id: str, clock: Clock) -> Told:
-    """Send one notice as an action: its receipt has the digests of the text and of what was sent."""
+    """Send one notice, a few times where a receiver does not take it; each attempt is an action."""
+    now_ms = clock.now_ms()
+    message_id = new_id(MESSAGE, now_ms)
+
+    def send() -> Sent:
+        return sender.send(notice, message_id, tenant_id, now_ms)
+
+    told = _attempt(session, notice, message_id, send)
+    for pause_seconds in PAUSES_SECONDS:
+        if told.outcome != FAILED:
+            break
+        time.sleep(pause_seconds)
+        told = _attempt(session, notice, message_id, send)
+    return told
+
+
+def _attempt(session: Session, notice: Notice, message_id: str, send: Callable[[], Sent]) -> Told:
+    """One action: its receipt has the digests of the text and of what was sent."""
     arguments = {"channel": f"{notice.kind}/{notice.name}", "subject": notice.subject}
+    outcome, detail = DELIVERED, ""
     try:
         with session.action(notice.capability, resource=notice.name, arguments=arguments) as act:
             act.add_evidence("text", notice.text.encode())
-            message_id = new_id(MESSAGE, clock.now_ms())
-            sent = sender.send(notice, message_id, tenant_id, clock.now_ms())
-            act.set_result({"detail": sent.detail, "message_id": message_id, "sent_sha256": sent.digest})
+            sent = send()
+            detail = sent.detail
+            act.set_result({"detail": detail, "message_id": message_id, "sent_sha256": sent.digest})
             if not sent.delivered:
-                raise UndeliveredError(sent.detail)
+                raise UndeliveredError(detail)
     except ActionDenied as denied:
-        return Told(kind=notice.kind, name=notice.name, outcome="denied", detail=denied.reason)
+        outcome, detail = DENIED, denied.reason
     except DragonsError as error:
-        return Told(kind=notice.kind, name=notice.name, outcome="failed", detail=error.message)
-    return Told(kind=notice.kind, name=notice.name, outcome="delivered", detail=sent.detail)
+        outcome, detail = FAILED, error.message
+    return Told(kind=notice.kind, name=notice.name, outcome=outcome, detail=detail)
 
 
 def _carry_out(source: IO[bytes], target: IO[bytes], senders: Senders, clock: Clock) -> Report:

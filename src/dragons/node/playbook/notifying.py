@@ -27,8 +27,10 @@ from dragons.node.playbook.channel import LINE_BYTES_MAX, Handed, Hello, Notice,
 from dragons.sdk.session import Session
 from dragons.sdk.statements import Child
 
-LEASE_SECONDS = 300
-ANSWER_SECONDS = 120.0
+LEASE_SECONDS = 600
+ANSWER_SECONDS = 60.0
+# Three attempts of at most ten seconds each, and the pauses between them.
+NOTICE_SECONDS = 40.0
 END_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
 
@@ -57,7 +59,7 @@ class NotifierError(DragonsError):
 
 def send_notices(program: NotifierProgram, session: Session, order: Order, clock: Clock) -> Report:
     """Let a notifier tell `order`'s notices under a lease of its own; NotifierError when it could not."""
-    with _Process(program.command, clock) as process:
+    with _Process(program.command, clock, ANSWER_SECONDS + NOTICE_SECONDS * len(order.notices)) as process:
         process.write(order)
         hello = process.read(Hello)
         child = Child(program.manifest.agent, hello.instance_id, PublicKey(hello.key))
@@ -87,9 +89,9 @@ def order_for(program: NotifierProgram, session: Session, notices: Sequence[Noti
 class _Process:
     """A notifier that runs; it is ended when the block is left."""
 
-    def __init__(self, command: Sequence[str], clock: Clock) -> None:
+    def __init__(self, command: Sequence[str], clock: Clock, seconds: float) -> None:
         self._clock = clock
-        self._until_ms = clock.boot_ms() + int(ANSWER_SECONDS * 1000)
+        self._until_ms = clock.boot_ms() + int(seconds * 1000)
         self._begun = b""
         try:
             self._process = subprocess.Popen(

@@ -30,7 +30,6 @@ class Subject(NamedTuple):
     lease_id: str
     session_id: str
     goal: str
-    command: str
     why: str
 
 
@@ -90,13 +89,14 @@ def _summary(subject: Subject, ledger: Ledger) -> Iterator[str]:
     yield ""
     opened = next((one for one in ledger.session if one.kind == Kind.SESSION_OPENED.value), None)
     issued = next((one for one in ledger.instance if one.kind == Kind.LEASE_ISSUED.value), None)
+    ran = _last(ledger.session, RUN)
     rows = [
         ("goal", _plain(subject.goal), opened),
         ("agent", f"{_plain(subject.agent)}, manifest `{subject.manifest_hash}`", issued),
         ("instance", f"`{subject.instance_id}`", issued),
         ("lease", f"`{subject.lease_id}`", issued),
         ("session", f"`{subject.session_id}`, opened {opened.issued_at if opened else '-'}", opened),
-        ("command", _code(subject.command), _last(ledger.session, RUN)),
+        ("command", _command(ran), ran),
     ]
     yield from _table(("what", "value", "receipt"), [(name, value, _id(fact)) for name, value, fact in rows])
 
@@ -238,6 +238,11 @@ def _how(fact: Fact) -> str:
     if "exit_status" in result:
         return f"exit status {result['exit_status']}"
     return _plain(fact.error or fact.outcome)
+
+
+def _command(ran: Fact | None) -> str:
+    words = [] if ran is None else ran.arguments.get("command", [])
+    return _code(" ".join(str(word) for word in words))
 
 
 def _last(facts: Sequence[Fact], action: str) -> Fact | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 
-from dragons.core.errors import DragonsError, InvalidInputError
+from dragons.core.errors import DragonsError, ForbiddenError, InvalidInputError, StorageError
 from dragons.core.vocabulary import Reason
 from dragons.node.child import signal_name
 from dragons.node.lines import Lines
@@ -21,20 +21,15 @@ from dragons.node.playbook.book import RESTART, RUN, Book
 from dragons.node.playbook.diagnosis import Crash
 from dragons.node.playbook.machine import Command, Event, Phase, RunState, step
 from dragons.node.playbook.service import Ended, Running, probe
-from dragons.node.playbook.steps import Helper, Office
+from dragons.node.playbook.steps import PASSING, Helper, Office
 from dragons.node.pump import FORWARDED, forwarding
 from dragons.sdk.action import Action
-from dragons.sdk.errors import ActionDenied
+from dragons.sdk.errors import ActionDenied, ControlPlaneUnreachable, LimitedError
 from dragons.sdk.session import Session
 from dragons.sdk.statements import Evidence
 
 TICK_SECONDS = 0.2
 PROBE_EVERY_MS = 500
-# A denial that a moment may end: nothing was decided against the run.
-_PASSING = frozenset(
-    {Reason.AUTHORITY_STALE, Reason.CLOCK_JUMPED, Reason.LEASE_NOT_YET_VALID, Reason.ONLINE_CHECK_REQUIRED,
-     Reason.LEASE_EXPIRED}
-)  # fmt: skip
 _NOT_STARTED = Crash(127, "", 0)
 
 
@@ -186,31 +181,42 @@ class Runner:
             if self._running is not None:
                 self._running.stop()
         elif isinstance(command, machine.Diagnose):
-            found = self.helper.diagnose(self._crash, self._output)
-            self._tell(f"diagnosis: {found.rule}: {found.cause}")
-            self._events.append(machine.Diagnosed(found.retry))
+            self._try(self._diagnose)
         elif isinstance(command, machine.Wait):
             self._begin_waiting(command.until_ms)
         elif isinstance(command, machine.RecordRecovery):
             self.helper.note_recovery(command.attempts)
         elif isinstance(command, machine.WritePostmortem):
-            self._end_waiting()
-            self._try(lambda: self.helper.write_postmortem(self.state.why), machine.Reported())
+            self._try(self._report)
         elif isinstance(command, machine.Notify):
-            self.helper.notify(self.state.why)
-            self._events.append(machine.Notified())
+            self._try(self._notify)
 
-    def _try(self, work: Callable[[], None], done: Event) -> None:
+    def _try(self, work: Callable[[], Event]) -> None:
+        self._end_waiting()
         try:
-            work()
+            self._events.append(work())
         except ActionDenied as denied:
             self._denied(denied)
-        except DragonsError as error:
+        except (ControlPlaneUnreachable, LimitedError) as error:
+            self._tell(str(error))
+            self._events.append(machine.Denied(error.code, passes=True))
+
+    def _diagnose(self) -> Event:
+        found = self.helper.diagnose(self._crash, self._output)
+        self._tell(f"diagnosis: {found.rule}: {found.cause}")
+        return machine.Diagnosed(found.retry)
+
+    def _report(self) -> Event:
+        try:
+            self.helper.write_postmortem(self.state.why)
+        except StorageError as error:
             # Its receipt says that it failed; whoever is on call is told all the same.
             self._tell(str(error))
-            self._events.append(done)
-        else:
-            self._events.append(done)
+        return machine.Reported()
+
+    def _notify(self) -> Event:
+        self.helper.notify(self.state.why)
+        return machine.Notified()
 
     def _start(self, command: machine.StartService) -> None:
         self._end_waiting()
@@ -225,9 +231,12 @@ class Runner:
                 self._begin(command.attempt)
         except ActionDenied as denied:
             self._denied(denied)
+        except ForbiddenError as error:
+            self._tell(str(error))
+            self._events.append(machine.Denied(str(error.code), passes=False))
 
     def _begin(self, attempt: int) -> None:
-        """Start the service inside an action that lasts as long as it runs."""
+        """Start the service inside an action that lasts as long as it runs; ForbiddenError when it changed."""
         service = self._book.playbook.service
         arguments = {"command": list(service.command), "attempt": attempt}
         self._ready, self._probe_due_ms = False, 0
@@ -235,6 +244,7 @@ class Runner:
         acting = self._session.action(RUN, resource="service", arguments=arguments)
         act = acting.__enter__()
         try:
+            self._book.check_unchanged()
             model = self._book.playbook.on_crash.model
             hidden = () if model is None or model.key_env is None else (model.key_env,)
             running = Running(
@@ -253,7 +263,7 @@ class Runner:
 
     def _denied(self, denied: ActionDenied) -> None:
         self._tell(str(denied))
-        self._events.append(machine.Denied(denied.reason, denied.reason in _PASSING))
+        self._events.append(machine.Denied(denied.reason, denied.reason in PASSING))
 
     def _begin_waiting(self, until_ms: int) -> None:
         self._end_waiting()

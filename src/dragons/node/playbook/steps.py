@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from dragons.core.clock import Clock
 from dragons.core.errors import DragonsError, InvalidInputError, StorageError
+from dragons.core.vocabulary import Reason
 from dragons.identity.records import version_name
 from dragons.node.playbook.book import ASK_MODEL, DIAGNOSE, READ_LOGS, WATCH, WRITE_POSTMORTEM, Book
 from dragons.node.playbook.channel import SUBJECT_LENGTH_MAX, TEXT_LENGTH_MAX, Notice, Report
@@ -24,10 +25,20 @@ from dragons.node.playbook.postmortem import Subject, postmortem, summary_of
 from dragons.node.playbook.record import Ledger, read_ledger
 from dragons.node.playbook.redact import BYTES_MAX, redact, secret_values
 from dragons.sdk.client import OperatorClient
-from dragons.sdk.errors import ActionDenied
+from dragons.sdk.errors import ActionDenied, ControlPlaneUnreachable, LimitedError
 from dragons.sdk.session import Session
 
 FILE_MODE = 0o640
+# Denials that a moment may end: nothing was decided against the run.
+PASSING = frozenset(
+    {
+        Reason.AUTHORITY_STALE,
+        Reason.CLOCK_JUMPED,
+        Reason.LEASE_EXPIRED,
+        Reason.LEASE_NOT_YET_VALID,
+        Reason.ONLINE_CHECK_REQUIRED,
+    }
+)
 QUESTION_BYTES_MAX = BYTES_MAX + 32_000
 _UNDIAGNOSED = Diagnosis(
     UNKNOWN, "It was not diagnosed: that was denied.", "Let the dock allow diagnose:failure.", retry=True
@@ -58,7 +69,10 @@ class Helper:
         self.written: Path | None = None
 
     def diagnose(self, crash: Crash, output: bytes) -> Diagnosis:
-        """Collect logs, apply the rules, and ask the model where the playbook names one."""
+        """Collect logs, apply the rules, and ask the model where the playbook names one.
+
+        ActionDenied only where a moment may end the denial; else what was denied is done without.
+        """
         self._log = self._collect(output).text
         rules = self._office.book.playbook.on_crash.diagnose
         try:
@@ -66,7 +80,7 @@ class Helper:
                 found = diagnose(crash, self._log, rules.rules, builtin=rules.builtin)
                 act.set_result({name: value for name, value in found._asdict().items() if value != ""})
         except ActionDenied as denied:
-            self._office.tell(str(denied))
+            self._pass_over(denied)
             found = _UNDIAGNOSED
         self._ask_model(crash, found)
         return found
@@ -85,7 +99,7 @@ class Helper:
         """Write down what the ledger says; ActionDenied when that may not happen."""
         book, session = self._office.book, self._session
         path = book.postmortem_path(session.session_id)
-        arguments = {"notifications": len(self.report.told) if self.report else 0}
+        arguments = {"why": why, "notifications": len(self.report.told) if self.report else 0}
         with session.action(WRITE_POSTMORTEM, resource=path.name, arguments=arguments) as act:
             ledger = self._ledger()
             data = postmortem(self._subject(why), ledger, self._log).encode()
@@ -97,7 +111,10 @@ class Helper:
         self._office.tell(f"postmortem: {path}")
 
     def notify(self, why: str) -> None:
-        """Let the notifier tell everyone, then add to the postmortem whom it told."""
+        """Let the notifier tell everyone, then add to the postmortem whom it told.
+
+        ControlPlaneUnreachable and LimitedError where nobody was told because no lease could be had.
+        """
         office, session = self._office, self._session
         if office.notifier is None:
             office.tell("nobody was told: there is no notifier")
@@ -105,6 +122,8 @@ class Helper:
         order = order_for(office.notifier, session, self._notices(why))
         try:
             self.report = send_notices(office.notifier, session, order, office.clock)
+        except (ControlPlaneUnreachable, LimitedError):
+            raise
         except DragonsError as error:
             office.tell(f"nobody was told: {error}")
             self.report = Report(error=error.code)
@@ -116,6 +135,11 @@ class Helper:
             self.write_postmortem(why)
         except DragonsError as error:
             office.tell(f"the notifications are not in the postmortem: {error}")
+
+    def _pass_over(self, denied: ActionDenied) -> None:
+        if denied.reason in PASSING:
+            raise denied
+        self._office.tell(str(denied))
 
     def _collect(self, output: bytes) -> Collected:
         book = self._office.book
@@ -134,7 +158,7 @@ class Helper:
                 )
                 return found
         except ActionDenied as denied:
-            self._office.tell(str(denied))
+            self._pass_over(denied)
             return Collected(())
 
     def _ask_model(self, crash: Crash, found: Diagnosis) -> None:
@@ -185,7 +209,6 @@ class Helper:
             lease_id=lease.lease_id,
             session_id=self._session.session_id,
             goal=self._session.goal,
-            command=" ".join(self._office.book.playbook.service.command),
             why=why,
         )
 

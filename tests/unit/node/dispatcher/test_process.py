@@ -23,7 +23,7 @@ from dragons.node.options import RunOptions
 from dragons.sdk.errors import ControlPlaneUnreachable
 from dragons.sdk.home import CONFIG_FILE, Home, write_secret
 from dragons.sdk.localstore import LocalStore
-from dragons.wire.dispatches import Dead
+from dragons.wire.dispatches import RESULTS_MAX, Dead
 from tests.unit.node.test_spec import spec
 
 INSTANCE = "01a1fe805d757723badaeae52f8a4f8e"
@@ -210,6 +210,15 @@ def test_a_refusal_is_a_result(dispatcher: ProcessDispatcher) -> None:
     dispatcher.refuse(order, "again")
     (result,) = dispatcher.news().results
     assert (result.outcome, len(result.detail)) == ("failed", 500)
+
+
+def test_no_more_is_told_at_once_than_a_report_takes(dispatcher: ProcessDispatcher) -> None:
+    for _ in range(RESULTS_MAX + 2):
+        dispatcher.refuse(order_id(), "no")
+    news = dispatcher.news()
+    assert len(news.results) == RESULTS_MAX
+    dispatcher.told(news)
+    assert len(dispatcher.news().results) == 2
 
 
 def test_draining_ends_everything_and_starts_nothing_more(

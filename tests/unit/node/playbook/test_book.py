@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dragons.core.errors import InvalidInputError
+from dragons.core.errors import ForbiddenError, InvalidInputError
 from dragons.node.playbook.book import needed_by, open_book
 from dragons.node.playbook.format import parse_playbook
 from tests.unit.node.playbook.conftest import PLAYBOOK, RUNNER, write_book
@@ -80,3 +80,13 @@ def test_what_a_playbook_needs_follows_from_what_it_does() -> None:
     assert needed_by(parse_playbook(PLAYBOOK)) == sorted(RUNNER)
     assert set(needed_by(parse_playbook(MODEL))) - set(RUNNER) == {"ask:model"}
     assert set(needed_by(parse_playbook(NOTIFYING))) - set(RUNNER) == {"notify:slack"}
+
+
+def test_a_changed_folder_is_another_agent(tmp_path: Path) -> None:
+    folder = write_book(tmp_path / "shop")
+    book = open_book(folder)
+    book.check_unchanged()
+    (folder / "service.py").write_text("print(2)")
+    with pytest.raises(ForbiddenError, match=r"changed service\.py") as caught:
+        book.check_unchanged()
+    assert caught.value.code == "manifest_mismatch"

@@ -92,6 +92,25 @@ def test_a_hopeless_crash_is_not_restarted() -> None:
     assert state.why == "a restart can't help"
 
 
+@pytest.mark.parametrize(
+    ("before", "command"),
+    [
+        ((), machine.Diagnose()),
+        (((machine.Diagnosed(retry=False), 1),), machine.WritePostmortem()),
+        (((machine.Diagnosed(retry=False), 1), (machine.Reported(), 1)), machine.Notify()),
+    ],
+)
+def test_what_a_moment_may_end_is_done_again(before: tuple[tuple[Event, int], ...], command: Command) -> None:
+    stale = machine.Denied("authority_stale", passes=True)
+    state, commands = play(book(), (BEGIN, 0), (CRASH, 1), *before, (stale, 1), (TICK, 1), (TICK, 2))
+    assert commands[-2:] == [machine.Wait(2000), command]
+    final = machine.Denied("capability_not_leased", passes=False)
+    ended, _ = play(book(), (BEGIN, 0), (CRASH, 1), *before, (final, 1))
+    assert ended.phase is not state.phase
+    stopped, _ = play(book(), (BEGIN, 0), (CRASH, 1), *before, (stale, 1), (machine.StopAsked("SIGINT"), 1))
+    assert stopped.ending is (Ending.FAILED if before else Ending.STOPPED)
+
+
 def test_who_ran_well_for_long_enough_starts_anew() -> None:
     playbook = book(1, reset_after_seconds=10)
     once = ((BEGIN, 0), (CRASH, 1), (RETRY, 1), (TICK, 3), (READY, 4))
@@ -205,7 +224,7 @@ class AnyRun(RuleBasedStateMachine):
             assert self.in_a_row <= self.book.restart.attempts
         elif isinstance(command, machine.Diagnose):
             assert not self.runs
-            self.undiagnosed += 1
+            self.undiagnosed = 1
         elif isinstance(command, machine.Wait):
             assert self.now_ms <= command.until_ms <= self.now_ms + 60_000
         elif isinstance(command, machine.WritePostmortem):
@@ -249,6 +268,12 @@ class AnyRun(RuleBasedStateMachine):
     def it_was_diagnosed(self, retry: bool) -> None:
         self.undiagnosed = 0
         self.take(machine.Diagnosed(retry))
+
+    @rule(passes=st.booleans())
+    def a_step_was_denied(self, passes: bool) -> None:
+        if self.state.phase in {Phase.DIAGNOSING, Phase.REPORTING, Phase.NOTIFYING} and self.state.due_ms < 0:
+            self.undiagnosed = self.undiagnosed if passes else 0
+            self.take(machine.Denied("authority_stale", passes))
 
     @rule(event=st.sampled_from([one for one in EVENTS if not isinstance(one, machine.ServiceEnded)]))
     def late_news(self, event: Event) -> None:

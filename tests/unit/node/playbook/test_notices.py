@@ -13,6 +13,7 @@ from dragons.core.clock import Clock, SystemClock
 from dragons.core.errors import InvalidInputError
 from dragons.core.keys import PublicKey
 from dragons.core.vocabulary import Outcome
+from dragons.node.playbook import notices
 from dragons.node.playbook.channel import Handed, Hello, Notice, Order, Report
 from dragons.node.playbook.notices import Sent, notify_main, tell
 from dragons.sdk.core import SessionCore
@@ -21,6 +22,12 @@ from dragons.sdk.session import Session, working
 from tests.unit.sdk.kit import URL, Plane
 
 CLOCK = SystemClock()
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other at once."""
+    monkeypatch.setattr(notices, "PAUSES_SECONDS", (0.0, 0.0))
 
 
 class Channels:
@@ -81,7 +88,8 @@ def test_a_notifier_makes_its_key_and_works_under_what_it_was_given(
     assert report.told[1].detail == "capability_not_leased"
     assert [one.kind for one in channels.sent] == ["slack"]
     assert [(one.action, one.outcome) for one in plane.claims] == [
-        ("notify:slack", Outcome.COMPLETED), ("notify:email", Outcome.DENIED), ("notify:slack", Outcome.FAILED),
+        ("notify:slack", Outcome.COMPLETED), ("notify:email", Outcome.DENIED),
+        *[("notify:slack", Outcome.FAILED)] * 3,
     ]  # fmt: skip
     assert plane.sessions[-1].parent_session_id == order.parent_session_id
     assert plane.sessions[-1].instance_id == hello.instance_id
@@ -123,4 +131,16 @@ def test_an_undelivered_notice_is_told_as_failed(plane: Plane, store: LocalStore
     with working(SessionCore(instance, "tell")) as session:
         told = tell(session, channels, notice(), "tnt", CLOCK)
     assert (told.outcome, told.detail) == ("failed", "It was not delivered: answered 500.")
-    assert [one.outcome for one in plane.claims] == [Outcome.FAILED]
+    assert [one.outcome for one in plane.claims] == [Outcome.FAILED] * 3
+
+
+def test_a_receiver_gets_another_chance(plane: Plane, store: LocalStore) -> None:
+    class Recovering(Channels):
+        def send(self, *given: Any) -> Sent:
+            found = super().send(*given)
+            return found if len(self.sent) > 1 else found._replace(delivered=False, detail="answered 503")
+
+    channels = Recovering()
+    with working(SessionCore(plane.instance(store, scope=["notify:slack"]), "tell")) as session:
+        assert tell(session, channels, notice(), "tnt", CLOCK).outcome == "delivered"
+    assert [one.outcome for one in plane.claims] == [Outcome.FAILED, Outcome.COMPLETED]

@@ -80,6 +80,7 @@ def test_a_notifier_that_fails_says_why(session: Session, text: str, why: str) -
 
 def test_one_that_hangs_is_ended(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifying, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(notifying, "NOTICE_SECONDS", 0.0)
     monkeypatch.setattr(notifying, "END_SECONDS", 0.1)
     with pytest.raises(NotifierError, match="too long"):
         send(session, "import time; time.sleep(60)")

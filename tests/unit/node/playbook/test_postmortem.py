@@ -17,7 +17,6 @@ SUBJECT = Subject(
     lease_id="lse_1",
     session_id=SESSION,
     goal="keep it up",
-    command="python3 service.py",
     why="1 restarts did not help",
 )
 FOUND = {
@@ -29,7 +28,13 @@ FOUND = {
 def crash(seq: int, attempt: int, **result: object) -> list[Fact]:
     result = {"duration_ms": 1000 + seq, "exit_status": 4} | result
     return [
-        fact(seq, "run:service", "failed", arguments={"attempt": attempt}, result=result),
+        fact(
+            seq,
+            "run:service",
+            "failed",
+            arguments={"attempt": attempt, "command": ["python3", "service.py"]},
+            result=result,
+        ),
         fact(seq + 1, "read:logs", "completed"),
         fact(seq + 2, "diagnose:failure", "completed", result=FOUND),
     ]
@@ -64,6 +69,7 @@ def test_every_figure_stands_beside_its_receipt() -> None:
         f"| disk\\_full | A disk is full. | `ENOSPC ¦ here` | `service.py:3 in write` | `rcp_{9:032x}` |"
         in text
     )
+    assert f"| command | `python3 service.py` | `rcp_{7:032x}` |" in text
     assert "What helps: Free space." in text
     assert "recovered, 2 restarts forgotten" in text
     assert f"small said this (`rcp_{11:032x}`)" in text

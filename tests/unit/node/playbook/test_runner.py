@@ -11,12 +11,12 @@ from dragons.authority.decide import Deny
 from dragons.core.clock import SystemClock
 from dragons.core.vocabulary import Reason
 from dragons.node.lines import Lines
-from dragons.node.playbook import runner as subject
 from dragons.node.playbook.book import Book, open_book
 from dragons.node.playbook.machine import Ending, Phase
 from dragons.node.playbook.runner import Runner
 from dragons.node.playbook.steps import Office
 from dragons.sdk.core import SessionCore
+from dragons.sdk.errors import ControlPlaneUnreachable
 from dragons.sdk.localstore import LocalStore
 from dragons.sdk.session import Session, working
 from tests.unit.node.playbook.conftest import PLAYBOOK, RUNNER, write_book
@@ -210,6 +210,43 @@ def test_a_fault_of_the_runner_ends_the_service_too(
     assert actions(session, plane) == [("run:service", "failed")]
 
 
-def test_passing_denials_are_those_that_a_moment_may_end() -> None:
-    assert Reason.AUTHORITY_STALE in subject._PASSING
-    assert Reason.CAPABILITY_NOT_LEASED not in subject._PASSING
+def test_a_changed_service_is_not_restarted(session: Session, plane: Plane, tmp_path: Path) -> None:
+    service = "from pathlib import Path\nPath(__file__).write_text('print(2)')\nraise SystemExit(1)\n"
+    told: list[str] = []
+    state = runner(session, book_of(tmp_path, service=service), told).run()
+    assert (state.starts, state.why) == (1, "the restart was denied: manifest_mismatch")
+    assert actions(session, plane)[3:] == [
+        ("run:service", "failed"), ("restart:service", "failed"), ("write:postmortem", "completed"),
+    ]  # fmt: skip
+    assert any("changed service.py" in line for line in told)
+
+
+def test_what_a_moment_may_end_is_tried_again(
+    session: Session, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = runner(session, book)
+    done: list[str] = []
+
+    def first_fails(name: str) -> None:
+        work = getattr(one.helper, name)
+
+        def tried(*given: Any) -> Any:
+            done.append(name)
+            if done.count(name) == 1:
+                raise ControlPlaneUnreachable("http://x", "it is away", maybe_recorded=False)
+            return work(*given)
+
+        monkeypatch.setattr(one.helper, name, tried)
+
+    for name in ("diagnose", "write_postmortem"):
+        first_fails(name)
+    assert one.run().ending is Ending.FAILED
+    assert done == ["diagnose"] * 3 + ["write_postmortem"] * 2
+
+
+def test_a_postmortem_that_can_t_be_written_ends_nothing(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    book = book_of(tmp_path, PLAYBOOK + f"postmortem: {{path: {tmp_path}/file/p.md}}\n")
+    told: list[str] = []
+    assert runner(session, book, told).run().ending is Ending.FAILED
+    assert any("can't be written" in line for line in told)
