@@ -105,7 +105,7 @@ def order(
         agent=agent,
         dispatcher="process",
         target="node-1",
-        scope=["read:payments", "write:ledger"],
+        scope=["pay:suppliers", "read:payments", "send:notice", "write:ledger"],
         ttl_seconds=900,
         goal_hash=sha256(b"the goal").hexdigest(),
         spec_hash=sha256(b"the specification").hexdigest(),

@@ -12,10 +12,11 @@ from tests.tidy.project import SRC
 # What judges. `authority.lease` has the rules that issuing and judging share.
 MODULES = (
     *(f"audit/{name}.py" for name in (
-        "claims", "closing", "dispatches", "governance", "leases", "mandate", "organisms", "origins", "redaction", "selection", "sessions", "trust",
+        "claims", "closing", "dispatches", "fitting", "governance", "leases", "mandate", "organisms", "origins", "redaction", "selection", "sessions", "trust",
         "verify",
     )),
     "authority/lease.py",
+    "liveness/dispatch.py",
 )  # fmt: skip
 _CODE = re.compile(r"([a-z]+(?:_[a-z]+)*): ")
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dragons.audit.dispatches import Dispatches
-from dragons.audit.leases import HeldLease, changed_by_renewal, held, is_delegated
+from dragons.audit.fitting import refuse_lease
+from dragons.audit.leases import HeldLease, held
 from dragons.audit.organisms import ENDED_STATES, Organisms
 from dragons.authority.catalogue import Catalogue, Entry
 from dragons.authority.dock import Dock
-from dragons.authority.lease import Delegation, Lease, refuse_outside_dock, refuse_outside_parent
-from dragons.authority.revocation import STALE_AFTER_MS, Revocation, Target, Withdrawal, entry
-from dragons.core.clock import parse_time
+from dragons.authority.lease import Delegation, Lease
+from dragons.authority.revocation import Revocation, Target, Withdrawal, entry
 from dragons.core.errors import InvalidInputError
 from dragons.core.statement import Envelope
 from dragons.core.vocabulary import OrganismState, Reason, Risk
@@ -26,9 +26,6 @@ from dragons.evidence.receipt import Decision, Header, Redispatch
 from dragons.identity.records import Activation, Registration
 from dragons.liveness.dispatch import Dispatch
 from dragons.liveness.policy import Policy, check_policy
-
-# An issuer dates a lease when it records it; an older date would authorize the past.
-ISSUE_SKEW_MS_MAX = 60_000
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ class Mandate:
         return None
 
     def admit_activation(self, body: Activation) -> str | None:
-        if not self._recorded(body.manifest_hash, body.agent, body.version):
+        if not self.is_recorded(body.manifest_hash, body.agent, body.version):
             return f"{Reason.MANIFEST_UNRECORDED}: {body.manifest_hash}"
         self.active[body.agent] = body.version
         return None
@@ -119,15 +116,22 @@ class Mandate:
         return None
 
     def admit_dispatch(self, body: Dispatch) -> str | None:
-        return self.dispatches.admit_dispatch(body, self._epoch(body.dispatch_id))
+        return self.dispatches.admit_dispatch(body, self.epoch(body.dispatch_id))
 
     def admit_redispatch(self, body: Redispatch) -> str | None:
         """The next instance is ordered: only when no older one of the dispatch may act any more."""
-        wrong = self.dispatches.refuse_start(body, self._epoch(body.dispatch_id))
+        wrong = self.dispatches.refuse_start(body, self.epoch(body.dispatch_id))
         wrong = wrong or self.organisms.refuse_successor(body.dispatch_id)
         if wrong is None:
             self.dispatches.start(body)
         return wrong
+
+    def void_dispatch(self, dispatch_id: str, at: str) -> None:
+        """Nothing of a dispatch has authority from `at` on, as what it rests on doesn't count any more."""
+        if self.dispatches.void(dispatch_id):
+            for lease_id, lease in self.leases.items():
+                if lease.body.dispatch_id == dispatch_id:
+                    self.revoke(Target.LEASE, lease_id, at)
 
     def admit_delegation(self, body: Delegation, envelope: Envelope, header: Header) -> str | None:
         """A parent's signed wish; that the parent signed it has been checked."""
@@ -152,16 +156,14 @@ class Mandate:
         known = self.leases.get(body.lease_id)
         if known is None and body.serial != 0:
             return f"{Reason.LEASE_MISSING}: {body.lease_id} is renewed but was never issued"
-        lease = held(body, envelope.payload_digest(), self._above(body))
-        if wrong := self._refuse(body, lease, at):
+        parent = body.parent_lease_id
+        above = self.leases[parent].path if isinstance(parent, str) and parent in self.leases else ()
+        lease = held(body, envelope.payload_digest(), above)
+        if wrong := refuse_lease(self, lease, known, at):
             return wrong
         if known is not None:
-            if wrong := self._refuse_renewal(known, body):
-                return wrong
             known.renew(body, lease.digest)
             return None
-        if wrong := self._refuse_launch(body, lease, at):
-            return wrong
         self.epochs[body.dispatch_id] = (body.epoch, at)
         self.leases[body.lease_id] = lease
         self.organisms.launched(body)
@@ -212,97 +214,11 @@ class Mandate:
             return f"{Reason.EPOCH_STALE}: epoch {epoch} under a lease of epoch {body.epoch}"
         return None
 
-    # --- whether a lease fits ----------------------------------------------------------------------
-
-    def _recorded(self, manifest_hash: str, agent: str, version: int) -> bool:
+    def is_recorded(self, manifest_hash: str, agent: str, version: int) -> bool:
+        """True when the manifest is registered as that agent and version."""
         found = self.manifests.get(manifest_hash)
         return found is not None and (found.manifest.agent, found.version) == (agent, version)
 
-    def _refuse(self, body: Lease, lease: HeldLease, at: str) -> str | None:
-        dock = self.docks.get(body.dock_id)
-        if dock is None:
-            return f"{Reason.DOCK_MISSING}: {body.dock_id}"
-        refusal = refuse_outside_dock(body, *dock)
-        if refusal is not None:
-            return f"{refusal.reason}: {refusal.detail}"
-        if abs(parse_time(at) - parse_time(body.issued_at)) > ISSUE_SKEW_MS_MAX:
-            return f"{Reason.LEASE_NOT_YET_VALID}: dated {body.issued_at}, recorded {at}"
-        if not self._recorded(body.manifest_hash, body.agent, body.version):
-            return f"{Reason.MANIFEST_UNRECORDED}: {body.manifest_hash}"
-        declared = self.manifests[body.manifest_hash].manifest.capabilities
-        if extra := (set(body.scope) | set(body.delegate_scope)) - set(declared):
-            return f"{Reason.CAPABILITY_NOT_DECLARED}: {', '.join(sorted(extra))}"
-        if ended := next((one for one in lease.path if one in self.revoked), None):
-            return f"revoked: {ended}"
-        if is_delegated(body):
-            return self._refuse_delegated(body)
-        return None if body.depth == 0 else f"{Reason.LEASE_MISSING}: it has a depth but no parent"
-
-    def _refuse_delegated(self, body: Lease) -> str | None:
-        parent = self.leases.get(str(body.parent_lease_id))
-        if parent is None:
-            return f"{Reason.LEASE_MISSING}: the parent {body.parent_lease_id} is unknown"
-        # A renewal goes on citing the parent statement that the lease was issued under.
-        cited = parent.digest if body.serial == 0 else str(body.parent_hash)
-        refusal = refuse_outside_parent(body, parent.body, cited)
-        if refusal is not None:
-            return f"{refusal.reason}: {refusal.detail}"
-        if body.issued_at >= parent.expires_at or (parent.released_at and body.serial == 0):
-            return f"{Reason.LEASE_EXPIRED}: the parent had ended"
-        wish = self.delegations.get(str(body.delegation_hash))
-        if wish is None or (wish.parent_lease_id, wish.agent, wish.instance_id, wish.instance_key) != (
-            body.parent_lease_id,
-            body.agent,
-            body.instance_id,
-            body.instance_key,
-        ):
-            return f"{Reason.LEASE_MISSING}: no delegation by the parent's holder names this instance"
-        if extra := (set(body.scope) | set(body.delegate_scope)) - set(wish.scope):
-            return f"{Reason.SCOPE_EXCEEDED}: wider than the delegation: {', '.join(sorted(extra))}"
-        if body.expires_at > wish.not_after:
-            return f"{Reason.TTL_EXCEEDED}: the delegation ends at {wish.not_after}"
-        return None
-
-    def _refuse_launch(self, body: Lease, lease: HeldLease, at: str) -> str | None:
-        if self.active.get(body.agent) != body.version:
-            return f"{Reason.VERSION_INACTIVE}: {lease.name} was not the active version"
-        if body.epoch <= self._epoch(body.dispatch_id):
-            return f"{Reason.EPOCH_STALE}: epoch {body.epoch} was dispatched before"
-        wrong = self.dispatches.refuse_launch(body, at) or self.organisms.refuse_launch(body)
-        return wrong or self._refuse_unfenced(body, at)
-
-    def _refuse_unfenced(self, body: Lease, at: str) -> str | None:
-        """A start says why the instance before can't act any more; that it died is the control plane's word."""
-        before = self.organisms.newest.get(body.dispatch_id)
-        ordered = self.dispatches.known.get(body.dispatch_id)
-        if before is None or ordered is None or ordered.fenced_by == "death":
-            return None
-        if ordered.fenced_by == "expiry":
-            ended_ms = parse_time(self.leases[self.organisms.known[before].lease_id].expires_at)
-        elif ordered.fenced_by == "staleness":
-            ended_ms = parse_time(self.organisms.halted[before][1]) + STALE_AFTER_MS
-        else:
-            return f"holder_unfenced: nothing says why {before} can't act"
-        return None if ended_ms <= parse_time(at) else f"holder_unfenced: {before} may act for a while yet"
-
-    def _refuse_renewal(self, known: HeldLease, body: Lease) -> str | None:
-        # It may come after the lease's end: how long after is the control plane's to decide.
-        before = known.body
-        if field_name := changed_by_renewal(before, body):
-            return f"{Reason.LEASE_MISSING}: a renewal changed {field_name}"
-        if body.serial != before.serial + 1:
-            return f"{Reason.LEASE_MISSING}: renewal {body.serial} follows renewal {before.serial}"
-        if known.released_at:
-            return f"{Reason.LEASE_RELEASED}: a renewal of a lease that was given back"
-        if (halted := self.organisms.halted.get(body.instance_id)) is not None:
-            return f"{halted[0]}: a renewal for an instance that is halted since {halted[1]}"
-        if extra := (set(body.scope) - known.scope) | (set(body.delegate_scope) - set(before.delegate_scope)):
-            return f"{Reason.SCOPE_EXCEEDED}: a renewal may not widen: {', '.join(sorted(extra))}"
-        return None
-
-    def _epoch(self, dispatch_id: str) -> int:
+    def epoch(self, dispatch_id: str) -> int:
+        """The newest epoch of a dispatch that was leased, 0 for none."""
         return self.epochs.get(dispatch_id, (0, ""))[0]
-
-    def _above(self, body: Lease) -> tuple[str, ...]:
-        parent = body.parent_lease_id
-        return self.leases[parent].path if isinstance(parent, str) and parent in self.leases else ()

@@ -124,3 +124,10 @@ class Organisms:
         for instance in touched:
             instance.acts |= {body.action}
         return None
+
+    def isolate(self, agent: str) -> None:
+        """Quarantine an agent again whose release doesn't count any more."""
+        self.held.add(agent)
+        for instance in self.known.values():
+            if instance.agent == agent:
+                instance.acts |= {Act.QUARANTINE.value}

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from dragons.audit import closing, kinds, mandate, organisms, pack, trust, verify
+from dragons.audit import closing, fitting, kinds, organisms, pack, trust, verify
 from dragons.audit.copies import COPIED
 from dragons.authority import lease, revocation
 from dragons.core.canonical import Document
@@ -191,7 +191,7 @@ def _limits() -> dict[str, Any]:
         "backdate_ms": lease.BACKDATE_MS,
         "stale_after_ms": revocation.STALE_AFTER_MS,
         "depth_max": lease.DEPTH_MAX,
-        "issue_skew_ms_max": mandate.ISSUE_SKEW_MS_MAX,
+        "issue_skew_ms_max": fitting.ISSUE_SKEW_MS_MAX,
         "skew_ms_max": verify.SKEW_MS_MAX,
         "abandon_within_ms": closing.ABANDON_WITHIN_MS,
         "lapsed_within_ms": closing.LAPSED_WITHIN_MS,

@@ -22,7 +22,7 @@ from dragons.core.keys import PublicKey, Signer
 from dragons.core.statement import parse_envelope
 from dragons.core.vocabulary import OrganismState, Reason
 from dragons.identity.manifest import Manifest, check_manifest
-from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch
+from dragons.liveness.dispatch import DISPATCH_ORDER, Dispatch, refuse_beyond
 from dragons.liveness.organism import Replaced
 
 
@@ -64,7 +64,7 @@ def launch_instance(tx: Transaction, issuer: Signer, caller: Caller, wanted: Lau
         replaces=wanted.dispatch_id,
     )
     place = _place(tx, caller, wanted)
-    held = _held(tx, caller.tenant_id, wanted) or _refuse_beyond(wish, ordered)
+    held = _held(tx, caller.tenant_id, wanted) or _beyond(wish, ordered)
     if held is not None:
         return _refuse(tx, issuer, wish, held)
     fitting = fit(tx, wish, tx.now_ms)
@@ -83,15 +83,12 @@ def _ordered(tx: Transaction, tenant_id: str, dispatch_id: str) -> Dispatch | No
     return None if row is None else parse_envelope(row.statement).body(DISPATCH_ORDER, Dispatch)
 
 
-def _refuse_beyond(wish: Wish, ordered: Dispatch | None) -> Refused | None:
+def _beyond(wish: Wish, ordered: Dispatch | None) -> Refused | None:
     """Why a wish is more than the operator ordered, None when it is not."""
     if ordered is None:
         return None
-    if extra := set(wish.scope) - set(ordered.scope):
-        return Refused(Reason.SCOPE_EXCEEDED, f"not ordered: {', '.join(sorted(extra))}")
-    if wish.ttl_seconds > ordered.ttl_seconds:
-        return Refused(Reason.TTL_EXCEEDED, f"the dispatch was ordered with {ordered.ttl_seconds} s")
-    return None
+    wrong = refuse_beyond(ordered, wish.scope, wish.delegate_scope, wish.ttl_seconds * 1000)
+    return None if wrong is None else Refused(*wrong)
 
 
 def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:

@@ -44,12 +44,11 @@ def watch(plane: ControlPlane, session_id: str, done: Callable[[InstanceView], b
 
 def beats(plane: ControlPlane, session_id: str, count: int) -> InstanceView:
     """The instance after so many more heartbeats; they come every second."""
-    found = [seen(plane, session_id)]
-    while len(found) <= count:
-        age_ms = found[-1].pulse_age_ms
-        found.append(watch(plane, session_id, lambda view: view.pulse_age_ms < age_ms))  # noqa: B023 - used at once
-        watch(plane, session_id, lambda view: view.pulse_age_ms > 400)
-    return found[-1]
+    view = seen(plane, session_id)
+    for _ in range(count):
+        aged = watch(plane, session_id, lambda view: view.pulse_age_ms > 300)
+        view = watch(plane, session_id, lambda view, aged=aged: view.pulse_age_ms < aged.pulse_age_ms)
+    return view
 
 
 def end(running: Running) -> None:
