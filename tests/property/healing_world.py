@@ -41,6 +41,7 @@ class Program:
     agent: Agent
     node: str
     alive: bool = True
+    frozen: bool = False
     beats: int = 0
 
     def may_act(self, reader: Reader, at_ms: int) -> bool:

@@ -323,7 +323,8 @@ class Governed:
             compromised_since=format_time(self.now_ms + 1),
             reason="retired",
         )
-        return self.do(revoke_key, self.signed(records.KEY_REVOCATION, body, signer or self.root, changes))
+        envelope = self.signed(records.KEY_REVOCATION, body, signer or self.root, changes)
+        return self.plane.write(lambda tx: revoke_key(tx, self.issuer, self.caller, envelope))
 
     def rotate(self, role: KeyRole) -> LocalSigner:
         """A new issuer or ledger key takes over; returns the old one, which stays valid."""

@@ -1,7 +1,8 @@
 """`dragons demo`: the whole product on this machine, with real commands and their real output.
 
 Starts a control plane in a temporary home, governs the example agent, refuses a changed copy of it,
-exports the evidence, verifies it offline and breaks it. Ends with 0 only when every step came out
+exports the evidence, verifies it offline and breaks it; then has programs fail, heals one, isolates the
+other and proves that too. Ends with 0 only when every step came out
 as it should. Never touches the user's own home.
 """
 
@@ -18,6 +19,7 @@ import typer
 
 from dragons.cli.command import START, command
 from dragons.cli.context import Cli
+from dragons.cli.demo_healing import Healing
 from dragons.cli.exits import Exit
 from dragons.cli.stage import Stage, Surprise
 from dragons.cli.tampering import Tampered, change_one_character
@@ -25,7 +27,7 @@ from dragons.core.errors import NotFoundError
 
 SCOPE = ("read:statement", "read:payments", "write:ledger", "write:report")
 _ENTRIES = 1_250
-_STEPS = 10
+_STEPS = 19
 _CHANGED_FILE = "rules.py"
 
 
@@ -44,7 +46,7 @@ def demo(
         bool, typer.Option("--keep-home", help="Also keep the demo's home, in DIR/home.")
     ] = False,
 ) -> int:
-    """Show the whole product on this machine: govern an agent, prove what it did, break the proof."""
+    """Show the whole product on this machine: govern an agent, prove what it did, break the proof, heal work."""
     example = find_example()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dragons-demo-") as folder:
@@ -53,14 +55,16 @@ def demo(
             shutil.rmtree(home)
         stage = Stage(home, steps=_STEPS)
         story = Story(stage, example, Path(folder), out)
+        healing = Healing(stage, Path(folder), out, lambda: story.fingerprint)
         try:
-            for step in story.steps():
+            for step in (*story.steps(), *healing.steps()):
                 step()
         except Surprise as surprise:
             stage.say(f"\nThe demo did not come out as it should: {surprise}")
             return Exit.NO
         finally:
             stage.close()
+            healing.close()
     story.where_next(home if keep_home else None)
     return Exit.OK
 
@@ -80,7 +84,7 @@ def find_example(start: Path = Path(__file__)) -> Path:
 
 
 class Story:
-    """The steps of the demo, in order; each leaves what the next one needs."""
+    """The steps of the demo's first half, in order; each leaves what the next one needs."""
 
     def __init__(self, stage: Stage, example: Path, work: Path, out: Path) -> None:
         self.stage = stage
@@ -197,6 +201,7 @@ class Story:
         say(f"  {self.pack}: unzip it and open verify.html in any browser; the page needs no network")
         say(f"  dragons verify {self.pack} --root {self.fingerprint} --replay")
         say(f"  dragons verify {self.broken} --root {self.fingerprint}")
+        say(f"  dragons verify {self.broken.with_name('incident.zip')} --root {self.fingerprint} --replay")
         if home is not None:
             say(f"  dragons up --home {home}, then: dragons receipts list --home {home}")
         else:

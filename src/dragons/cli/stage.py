@@ -9,15 +9,27 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from dragons.cli.output import console
+from dragons.core.clock import SystemClock
+from dragons.sdk.client import OperatorClient
+from dragons.sdk.home import Home
 
 _START_SECONDS_MAX = 60
 _COMMAND_SECONDS_MAX = 300
-_STOP_SECONDS_MAX = 20
+# The node ends what it runs first.
+_STOP_SECONDS_MAX = 60
+_LOOK_SECONDS = 0.2
+_LOOKS_MAX = 600
 _WIDTH_MIN = 60
+
+
+def _everything(_line: str) -> bool:
+    return True
 
 
 class Surprise(Exception):  # noqa: N818 - not an error of the program but of the play
@@ -32,6 +44,7 @@ class Stage:
         self.steps = steps
         self._step = 0
         self._server: subprocess.Popen[str] | None = None
+        self._client: OperatorClient | None = None
         self._environment = {
             name: value
             for name, value in os.environ.items()
@@ -58,14 +71,27 @@ class Stage:
         if not holds:
             raise Surprise(otherwise)
 
-    def start(self) -> None:
+    def until(self, holds: Callable[[], bool], otherwise: str) -> None:
+        """Wait until it holds; Surprise with `otherwise` when it does not come to that."""
+        for _ in range(_LOOKS_MAX):
+            if holds():
+                return
+            time.sleep(_LOOK_SECONDS)
+        raise Surprise(otherwise)
+
+    def start(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         """Start the control plane and wait until it says that it is ready."""
-        self._show("dragons", ["up", "--port", "0"])
+        given = [f"{name}={value}" for name, value in environment.items()]
+        self._show(" ".join([*given, "dragons"]), ["up", "--port", "0"])
         command = [*_DRAGONS, "up", "--port", "0", "-o", "json"]
         log = self.home.parent / "control-plane.log"
         with log.open("w", encoding="utf-8") as errors:
             self._server = subprocess.Popen(  # noqa: S603 - our own program
-                command, env=self._environment, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                env={**self._environment, **environment},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
             )
         assert self._server.stdout is not None  # noqa: S101 - it is a pipe
         ready = _first_line(self._server, _START_SECONDS_MAX)
@@ -74,10 +100,19 @@ class Stage:
             raise Surprise(f"the control plane did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
         told = json.loads(ready)
         self._environment["DRAGONS_URL"] = told["url"]
+        token = Home(self.home).token(told["tenant_id"])
+        self._client = OperatorClient(told["url"], token, clock=SystemClock())
         self.say(f"  ready at {told['url']}, tenant {told['tenant_id']}")
+
+    def client(self) -> OperatorClient:
+        """A client of the control plane that runs: what is waited for is asked without a command."""
+        if self._client is None:
+            raise Surprise("there is no control plane to ask")
+        return self._client
 
     def stop(self) -> None:
         """Stop the control plane, as a person would with Ctrl-C."""
+        self._hang_up()
         server, self._server = self._server, None
         if server is None:
             return
@@ -91,21 +126,34 @@ class Stage:
 
     def close(self) -> None:
         """Leave nothing running."""
+        self._hang_up()
         server, self._server = self._server, None
         if server is not None:
             _end(server)
 
-    def dragons(self, *words: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command of the program; Surprise when it ends with another exit code."""
+    def dragons(
+        self, *words: str, expected: int = 0, shows: Callable[[str], bool] = _everything
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the program; Surprise when it ends with another exit code.
+
+        Lines of its output that `shows` refuses are counted instead of shown.
+        """
         self._show("dragons", words)
-        return self._run([*_DRAGONS, *words], expected, cwd=None)
+        return self._run([*_DRAGONS, *words], expected, cwd=None, shows=shows)
 
     def program(self, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run another program in `cwd`."""
         self._show(words[0], words[1:])
         return self._run(list(words), 0, cwd=cwd)
 
-    def _run(self, words: list[str], expected: int, *, cwd: Path | None) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self,
+        words: list[str],
+        expected: int,
+        *,
+        cwd: Path | None,
+        shows: Callable[[str], bool] = _everything,
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(  # noqa: S603 - commands of the demo, no shell
             words,
             env=self._environment,
@@ -115,14 +163,22 @@ class Stage:
             check=False,
             timeout=_COMMAND_SECONDS_MAX,
         )
-        for text in (done.stdout, done.stderr):
-            for line in text.splitlines():
-                self.say(f"  {line}".rstrip())
+        lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        shown = [line for line in lines if shows(line)]
+        for line in shown:
+            self.say(f"  {line}".rstrip())
+        if len(shown) < len(lines):
+            self.say(f"  ({len(lines) - len(shown)} more lines)")
         if done.returncode != expected:
             raise Surprise(f"it ended with exit code {done.returncode}, not {expected}")
         if expected:
             self.say(f"  (exit code {done.returncode})")
         return done
+
+    def _hang_up(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _show(self, program: str, words: Sequence[str]) -> None:
         """The command as a person could paste it, an option and its value never on different lines."""

@@ -108,8 +108,11 @@ def _on_agent(
     known = About(agent=agent, mtboi_seconds=agent_mtboi(tx, tenant_id, agent))
     appended = tx.append(tenant_id, Kind.INTERVENTION, statement, known)
     if event.act is Act.QUARANTINE:
-        tx.put_hold(HoldRow(tenant_id, agent, tx.now_ms, event.reason, appended.receipt_id))
-    elif event.act is Act.RELEASE and hold is not None:
+        isolate_agent(
+            tx, issuer, HoldRow(tenant_id, agent, tx.now_ms, event.reason, appended.receipt_id)
+        )
+        return appended
+    if event.act is Act.RELEASE and hold is not None:
         tx.drop_hold(tenant_id, agent)
     for instance in touched:
         advance(tx, issuer, instance, event)
@@ -122,9 +125,19 @@ def _on_agent(
             end_dispatch(tx, issuer, dispatch, "cancelled", f"stopped by an operator: {event.reason}")
         elif event.act is Act.RELEASE and dispatch.state == HELD:
             release_dispatch(tx, issuer, dispatch, event.reason)
-        elif event.act is Act.QUARANTINE and dispatch.state == OPEN:
-            set_held(tx, dispatch, f"quarantined by an operator: {event.reason}")
     return appended
+
+
+def isolate_agent(tx: Transaction, issuer: Signer, hold: HoldRow) -> None:
+    """Quarantine all of an agent: what runs, and what may be launched or started."""
+    tx.put_hold(hold)
+    event = Operated(Act.QUARANTINE, hold.reason)
+    for instance in tx.instances(hold.tenant_id, agent=hold.agent, live=True):
+        if _applies(tx, instance, event.act):
+            advance(tx, issuer, instance, event)
+    for dispatch in tx.dispatches(hold.tenant_id, agent=hold.agent, open_only=True):
+        if dispatch.state == OPEN:
+            set_held(tx, dispatch, f"quarantined by an operator: {hold.reason}")
 
 
 def _applies(tx: Transaction, instance: InstanceRow, act: Act) -> bool:

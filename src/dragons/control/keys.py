@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragons.authority.revocation import Target, entry
+from dragons.control.aftermath import Compromised, follow_up
 from dragons.control.caller import Caller
-from dragons.control.compromise import spoiled_versions
+from dragons.control.compromise import spoiled_dispatches, spoiled_leases, spoiled_versions
 from dragons.control.organism import look_again
 from dragons.control.ports import Appended, Reader, Transaction
 from dragons.control.rows import KeyRow, RevocationRow
 from dragons.control.statements import take_body
 from dragons.core.clock import parse_time
 from dragons.core.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
-from dragons.core.keys import KeyRole, PublicKey
+from dragons.core.keys import KeyRole, PublicKey, Signer
 from dragons.core.statement import Envelope, check_shape, is_signed_by
 from dragons.core.vocabulary import Kind
 from dragons.identity.records import KEY, KEY_REVOCATION, Key, KeyRevocation
@@ -49,10 +50,10 @@ def register_key(tx: Transaction, caller: Caller, statement: Envelope) -> Append
     return tx.append(caller.tenant_id, Kind.KEY_REGISTERED, statement)
 
 
-def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended:
+def revoke_key(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:
     """Record the end of a key. An operator's takes the leases under its docks with it.
 
-    What it registered since it was compromised ends too: a thief's version runs under other docks.
+    What it gave since it was compromised ends too: a thief's version or dispatch runs under other docks.
     """
     body = take_body(caller, statement, KEY_REVOCATION, KeyRevocation)
     _check_root(tx, caller, statement, {_root_id(tx, caller)})
@@ -63,14 +64,20 @@ def revoke_key(tx: Transaction, caller: Caller, statement: Envelope) -> Appended
         raise ConflictError("key_revoked", f"{body.key_id} is revoked already.")
     since_ms = parse_time(body.compromised_since)
     tx.put_key(replace(row, revoked_ms=parse_time(body.revoked_at), compromised_ms=since_ms))
+    dispatches = spoiled_dispatches(tx, caller.tenant_id, body.key_id, since_ms)
     ended = [
         entry(Target.OPERATOR, body.key_id),
         *spoiled_versions(tx, caller.tenant_id, body.key_id, since_ms),
+        *spoiled_leases(tx, caller.tenant_id, dispatches),
     ]
     for ordinal, name in enumerate(ended, tx.revocation_count(caller.tenant_id)):
         tx.put_revocation(RevocationRow(caller.tenant_id, ordinal, name, tx.now_ms))
     look_again(tx, caller.tenant_id, ended)
-    return tx.append(caller.tenant_id, Kind.KEY_REVOKED, statement)
+    appended = tx.append(caller.tenant_id, Kind.KEY_REVOKED, statement)
+    if row.role == "operator":
+        compromised = Compromised(caller.tenant_id, body.key_id, since_ms, appended.receipt_id)
+        follow_up(tx, issuer, compromised, dispatches)
+    return appended
 
 
 def key_row(body: Key, now_ms: int) -> KeyRow:

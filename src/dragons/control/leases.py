@@ -28,7 +28,6 @@ from dragons.control.ports import Appended, Transaction
 from dragons.control.rows import LeaseRow
 from dragons.control.standing import Standing, about, ended, standing_of
 from dragons.control.statements import check_date, take_instance_statement
-from dragons.control.sweep import OUTAGE_AFTER_MS
 from dragons.core.capability import check_scope_form
 from dragons.core.clock import format_time, parse_time
 from dragons.core.errors import ConflictError, ForbiddenError, NotFoundError
@@ -113,12 +112,7 @@ def _only_lapsed(tx: Transaction, standing: Standing) -> bool:
     if instance.state not in {OrganismState.RUNNING, OrganismState.DEGRADED}:
         return False
     now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms)
-    outages = tuple(now.outages)
-    here = tx.presence(instance.tenant_id)
-    if here is not None and tx.now_ms - here.seen_ms > OUTAGE_AFTER_MS:
-        # Just back: the sweep has not noted yet since when the control plane was away.
-        outages = (*outages, (here.seen_ms, tx.now_ms))
-    return elapsed_ms(outages, lease.expires_ms, tx.now_ms) < now.policy.lease_grace_ms
+    return elapsed_ms(now.outages, lease.expires_ms, tx.now_ms) < now.policy.lease_grace_ms
 
 
 def release_lease(tx: Transaction, issuer: Signer, caller: Caller, statement: Envelope) -> Appended:

@@ -168,6 +168,8 @@ class _Carrying:
         elif isinstance(command, rules.Hold):
             set_held(tx, dispatch, command.reason)
         elif isinstance(command, rules.Unhold):
+            if dispatch.ended_ms is not None:
+                return instance
             tx.put_dispatch(replace(dispatch, state="open", state_reason="released by an operator"))
         else:
             end_dispatch(tx, issuer, dispatch, command.outcome, command.reason)

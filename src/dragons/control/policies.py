@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from dragons.control.caller import Caller
+from dragons.control.compromise import is_spoiled
 from dragons.control.ports import About, Appended, Reader, Transaction
 from dragons.control.rows import PolicyRow, TimerRow
 from dragons.control.statements import check_date, take_operator_statement
@@ -51,18 +52,30 @@ def policy_of(reader: Reader, tenant_id: str, agent: str) -> LivenessPolicy:
 
 
 def effective(reader: Reader, tenant_id: str, agent: str) -> PolicyRow | None:
-    """The published policy that counts for `agent`, None where the defaults do."""
-    return reader.policy(tenant_id, agent) or reader.policy(tenant_id, EVERY_AGENT)
+    """The published policy that counts for `agent`, None where the defaults do.
+
+    One whose signer was compromised by then is passed over, for the one before it.
+    """
+    return _sound(reader, tenant_id, agent) or _sound(reader, tenant_id, EVERY_AGENT)
+
+
+def signer_of(row: PolicyRow) -> str:
+    """The id of the key that signed a policy."""
+    return _parsed(row.statement)[0]
 
 
 def thresholds_of(row: PolicyRow) -> LivenessPolicy:
     """A published policy as decisions use it."""
-    return _thresholds(row.statement)
+    return _parsed(row.statement)[1]
 
 
 def outages_of(reader: Reader, tenant_id: str, now_ms: int) -> tuple[Outage, ...]:
-    """When the control plane was away lately."""
-    return tuple((row.from_ms, row.until_ms) for row in reader.outages(tenant_id, now_ms - _OUTAGES_MS))
+    """When the control plane was away lately, the present absence included: its next sweep will note it."""
+    known = tuple((row.from_ms, row.until_ms) for row in reader.outages(tenant_id, now_ms - _OUTAGES_MS))
+    here = reader.presence(tenant_id)
+    if here is None or now_ms - here.seen_ms <= here.outage_after_ms:
+        return known
+    return (*known, (here.seen_ms, now_ms))
 
 
 def now_of(reader: Reader, tenant_id: str, agent: str, now_ms: int) -> Now:
@@ -70,6 +83,20 @@ def now_of(reader: Reader, tenant_id: str, agent: str, now_ms: int) -> Now:
     return Now(now_ms, policy_of(reader, tenant_id, agent), outages_of(reader, tenant_id, now_ms))
 
 
+def _sound(reader: Reader, tenant_id: str, name: str) -> PolicyRow | None:
+    newest = reader.policy(tenant_id, name)
+    if newest is None or not _is_spoiled(reader, newest):
+        return newest
+    published = reversed(reader.policies(tenant_id, name))
+    return next((row for row in published if not _is_spoiled(reader, row)), None)
+
+
+def _is_spoiled(reader: Reader, row: PolicyRow) -> bool:
+    return is_spoiled(reader, row.tenant_id, signer_of(row), row.published_ms)
+
+
 @lru_cache(maxsize=1_000)
-def _thresholds(statement: bytes) -> LivenessPolicy:
-    return thresholds(parse_envelope(statement).body(POLICY, Policy))
+def _parsed(statement: bytes) -> tuple[str, LivenessPolicy]:
+    """The signer's key id and the thresholds."""
+    envelope = parse_envelope(statement)
+    return envelope.signatures[0].keyid, thresholds(envelope.body(POLICY, Policy))

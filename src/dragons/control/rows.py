@@ -397,10 +397,11 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class PresenceRow:
-    """When the control plane last swept this tenant."""
+    """When the control plane last swept this tenant, and after which pause it counts as having been away."""
 
     tenant_id: str
     seen_ms: int
+    outage_after_ms: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)

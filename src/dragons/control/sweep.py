@@ -52,7 +52,7 @@ def note_presence(tx: Transaction, tenant_id: str, outage_after_ms: int) -> None
     if before is not None and tx.now_ms - before.seen_ms > outage_after_ms:
         tx.put_outage(OutageRow(tenant_id, before.seen_ms, tx.now_ms))
     if before is None or tx.now_ms > before.seen_ms:
-        tx.put_presence(PresenceRow(tenant_id, tx.now_ms))
+        tx.put_presence(PresenceRow(tenant_id, tx.now_ms, outage_after_ms))
 
 
 def checkpoint(tx: Transaction, ledger: Signer, tenant_id: str) -> bool:

@@ -128,7 +128,11 @@ class Node:
         with selectors.DefaultSelector() as waiting:
             waiting.register(process.stdout, selectors.EVENT_READ)
             line = process.stdout.readline() if waiting.select(SECONDS_MAX) else b""
-        assert line, self.log.read_text()
+        if not line:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            pytest.fail(self.log.read_text())
         assert json.loads(line)["node"] == self.name
         return process
 

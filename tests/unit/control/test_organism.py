@@ -174,7 +174,10 @@ def test_a_healed_instance_loses_its_lease_on_the_record_once(
 def test_what_was_delegated_ends_with_the_lease(plane: Plane, acme: Tenancy) -> None:
     acme.ready("notifier", ["send:email"])
     manifest = acme.ready(delegate=["send:email"])
-    parent = acme.started(manifest, dispatch_id=acme.dispatch(), delegate_scope=("send:email",))
+    dispatch_id = acme.dispatch(scope=["read:payments", "send:email"])
+    parent = acme.started(
+        manifest, dispatch_id=dispatch_id, scope=("read:payments",), delegate_scope=("send:email",)
+    )
     child = acme.delegate(parent, make_manifest("notifier"), ["send:email"])
     assert isinstance(child, Agent)
     happen(acme, parent, CRASH)

@@ -97,3 +97,17 @@ def test_outages_of_the_last_month_count(plane: Plane, acme: Tenancy) -> None:
     acme.publish_policy()
     now = plane.read(lambda reader: now_of(reader, acme.tenant_id, "reconciler", now_ms))
     assert (now.now_ms, now.policy.version, now.outages) == (now_ms, 1, expected)
+
+
+def test_an_absence_that_no_sweep_has_noted_yet_is_an_outage(plane: Plane, acme: Tenancy) -> None:
+    def outages() -> tuple[tuple[int, int], ...]:
+        return plane.read(lambda reader: outages_of(reader, acme.tenant_id, plane.clock.now_ms()))
+
+    acme.sweep(outage_after_ms=30_000)
+    since_ms = plane.clock.now_ms()
+    plane.clock.advance(30_000)
+    assert outages() == ()
+    plane.clock.advance(3_600_000)
+    assert outages() == ((since_ms, plane.clock.now_ms()),)
+    acme.sweep(outage_after_ms=30_000)
+    assert outages() == ((since_ms, plane.clock.now_ms()),)

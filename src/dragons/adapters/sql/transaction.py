@@ -31,7 +31,15 @@ _CACHE_MAX = 50_000
 _ABSENT = object()
 # What is asked for by its key in many transactions; the others are not worth the memory.
 _CACHED = frozenset(
-    {rows.KeyRow, rows.InstanceRow, rows.LeaseRow, rows.SessionRow, rows.DenialRow, rows.DispatchRow}
+    {
+        rows.KeyRow,
+        rows.InstanceRow,
+        rows.LeaseRow,
+        rows.SessionRow,
+        rows.DenialRow,
+        rows.DispatchRow,
+        rows.PresenceRow,
+    }
 )
 _ISSUER = f"{KeyRole.ISSUER.value}_"
 
@@ -373,6 +381,10 @@ class SqlTransaction(SqlReader):
         if found is _ABSENT:
             found = self._cache.rows[place] = super().dispatch(tenant_id, dispatch_id)
         return found  # type: ignore[no-any-return]
+
+    def presence(self, tenant_id: str) -> rows.PresenceRow | None:
+        read = super().presence
+        return self._cached(rows.PresenceRow, (tenant_id,), lambda: read(tenant_id))
 
     def outages(self, tenant_id: str, since_ms: int) -> Sequence[rows.OutageRow]:
         known = self._cache.outages.get(tenant_id)

@@ -26,7 +26,8 @@ async def register(call: Call[Statement]) -> Recorded:
 async def revoke(call: Call[Statement]) -> Recorded:
     """Record the end of a key; an operator's takes its docks, their leases and its tokens with it."""
     statement = call.input.statement
-    return recorded(await call.write(lambda tx: revoke_key(tx, call.caller, statement)))
+    issuer = call.backend.keyring.issuer(call.caller.tenant_id)
+    return recorded(await call.write(lambda tx: revoke_key(tx, issuer, call.caller, statement)))
 
 
 OPERATIONS = (
