@@ -22,9 +22,9 @@ Acknowledged = dict[int, str]
 Process = subprocess.Popen[str]
 
 
-def start(folder: Path, *arguments: int) -> Process:
+def start(folder: Path, *arguments: int | str, program: Path = APPENDER) -> Process:
     return subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", str(APPENDER), str(folder), *map(str, arguments)],
+        [sys.executable, "-X", "faulthandler", str(program), str(folder), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -34,9 +34,9 @@ def start(folder: Path, *arguments: int) -> Process:
 
 
 @contextmanager
-def appending(folder: Path, *arguments: int) -> Iterator[Process]:
-    """A running appender, which is gone afterwards."""
-    process = start(folder, *arguments)
+def appending(folder: Path, *arguments: int | str, program: Path = APPENDER) -> Iterator[Process]:
+    """A running appender, or another program beside it, which is gone afterwards."""
+    process = start(folder, *arguments, program=program)
     try:
         yield process
     finally:

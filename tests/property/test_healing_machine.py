@@ -43,7 +43,7 @@ SHAKES = st.just(0) | st.integers(0, 63)
 STEPS = [1, 1_000, 5_999, 6_000, 20_000, 30_000, 61_000, 121_000, 331_000]
 STEPS_MS = st.sampled_from(STEPS)
 HOWS = [*["launch"] * 4, "fails", "unknown", "dies"]
-TURNS = 60
+TURNS = 80
 
 
 MISCHIEF = [
@@ -376,7 +376,8 @@ TestHealingMachine.settings = settings(
 )
 
 
-@pytest.mark.parametrize("seed", range(4))
+# Seeds of histories with many epochs.
+@pytest.mark.parametrize("seed", [4, 7, 10, 24])
 def test_a_long_history_keeps_the_promises(seed: int) -> None:
     """What a machine that is drawn rule by rule seldom comes to: many epochs, one trouble after another."""
     chance = random.Random(seed)

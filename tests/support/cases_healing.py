@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import UNSET
 
@@ -187,7 +188,20 @@ def dispatches() -> list[Case]:
         healing.start(told.book, dispatch, not_before=told.book.time(MINUTE_MS))
         told.book.lease(told.dock, dispatch_id=dispatch)
 
+    def beyond(told: Story, ttl_ms: int = 15 * MINUTE_MS, **changes: Any) -> Agent:
+        dispatch = healing.order(told.book, "reconciler", **changes)
+        healing.start(told.book, dispatch)
+        return told.book.lease(told.dock, dispatch_id=dispatch, ttl_ms=ttl_ms)
+
     return [
+        named("invalid-order-scope", "A lease for more than its dispatch was ordered with.", "scope_exceeded",
+              lambda t: beyond(t, scope=["read:payments"])),
+        named("invalid-order-delegate", "A lease that may hand on more than its dispatch was ordered with.",
+              "scope_exceeded", lambda t: beyond(t, scope=["pay:suppliers", "read:payments", "write:ledger"])),
+        named("invalid-order-ttl", "A lease for longer than its dispatch was ordered with.", "ttl_exceeded",
+              lambda t: beyond(t, ttl_ms=15 * MINUTE_MS + 1)),
+        named("invalid-order-renewal", "A renewal for longer than its dispatch was ordered with.", "ttl_exceeded",
+              lambda t: t.book.renew(beyond(t), ttl_ms=15 * MINUTE_MS + 1)),
         after_launch("Two instances of one dispatch, both at work.", "holder_active", lambda t: t.book.lease(
             t.dock, epoch=2, dispatch_id=t.agent.lease.dispatch_id)),
         after_launch("An instance that begins while the one before may still act on what it knows.", "holder_unfenced", unfenced),

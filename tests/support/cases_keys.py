@@ -13,7 +13,7 @@ from dragons.core.vocabulary import Risk
 from dragons.liveness.organism import Trigger
 from tests.support import healing, packs, story, work
 from tests.support.cases import Case, after_launch
-from tests.support.ledger import MINUTE_MS
+from tests.support.ledger import MINUTE_MS, Agent
 from tests.support.story import RECONCILER, Story
 
 PAY = "pay:suppliers"
@@ -21,7 +21,7 @@ PAY = "pay:suppliers"
 
 def all_of_it() -> list[Case]:
     """Every case here; names differ from those of the other modules."""
-    return [*operators(), *keys(), *states(), *parents(), *files()]
+    return [*operators(), *orders(), *keys(), *states(), *parents(), *files()]
 
 
 def told_as(name: str, text: str, code: str, tell: Callable[[Story], object]) -> Case:
@@ -92,6 +92,67 @@ def operators() -> list[Case]:
         told_as("invalid-lease_revoked", "A session under a dock by a compromised key, after the key's end.",
                 "lease_revoked", dock),
         told_as("valid-operator-gone", "An operator who left: what was signed before still counts.", "", in_good_time),
+    ]  # fmt: skip
+
+
+def ordered_by_guest(told: Story) -> tuple[str, Agent]:
+    """A dispatch by the second operator, with its first instance: receipts 12 to 14."""
+    dispatch = healing.order(told.book, "reconciler", signer=guest(told))
+    healing.start(told.book, dispatch)
+    return dispatch, told.book.lease(told.dock, dispatch_id=dispatch)
+
+
+def orders() -> list[Case]:
+    """What a compromised key ordered or released, after its end."""
+
+    def dispatch(told: Story) -> None:
+        ordered = healing.order(told.book, "reconciler", signer=guest(told))
+        healing.start(told.book, ordered)
+        end(told, 11)
+        told.book.lease(told.dock, dispatch_id=ordered)
+
+    def at_work(told: Story) -> None:
+        session = work.open_session(told.book, ordered_by_guest(told)[1], "reconcile")
+        end(told, 11)
+        work.work(told.book, session, about={"late": True})
+
+    def agent(told: Story) -> None:
+        healing.intervene(told.book, "reconciler", "quarantine")
+        healing.intervene(told.book, "reconciler", "release", signer=guest(told))
+        told.book.lease(told.dock)
+        end(told, 11)
+        told.book.lease(told.dock)
+
+    def instance(told: Story) -> None:
+        ordered = healing.order(told.book, "reconciler")
+        healing.start(told.book, ordered)
+        first = told.book.lease(told.dock, dispatch_id=ordered)
+        healing.quarantine(told.book, first)
+        healing.intervene(told.book, first, "release", signer=guest(told))
+        healing.transition(told.book, first, Trigger.OPERATOR_RELEASED)
+        end(told, 11)
+        healing.start(told.book, ordered, 2, first)
+
+    def undone(told: Story) -> None:
+        ordered, first = ordered_by_guest(told)
+        healing.intervene(told.book, "reconciler", "release", signer=guest(told))
+        end(told, 11)
+        healing.transition(told.book, first, Trigger.REVOKED)
+        healing.end(told.book, ordered, outcome="cancelled")
+        healing.transition(told.book, told.agent, Trigger.OPERATOR_QUARANTINED)
+        work.abandon(told.book, told.session)
+
+    return [
+        told_as("invalid-operator-dispatch", "An instance of a dispatch that a compromised key ordered.",
+                "dispatch_not_ordered", dispatch),
+        told_as("invalid-operator-dispatched", "Work of an instance that began before that key's end.",
+                "revoked", at_work),
+        told_as("invalid-operator-release", "A lease for an agent that a compromised key released.",
+                "organism_quarantined", agent),
+        told_as("invalid-operator-let-go", "A start of a dispatch whose isolated instance a compromised key released.",
+                "dispatch_not_ordered", instance),
+        told_as("invalid-operator-undone", "All that such a key gave was taken back: only its signatures are left.",
+                "key_compromised", undone),
     ]  # fmt: skip
 
 

@@ -241,8 +241,9 @@ class Governed:
         return self.do(publish_policy, self.signed(POLICY, self.policy(**changes), signer, {}))
 
     def dispatch(
-        self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments",), **changes: Any
-    ) -> str:
+        self, agent: str = "reconciler", scope: Sequence[str] = ("read:payments",), *,
+        signer: LocalSigner | None = None, **changes: Any,
+    ) -> str:  # fmt: skip
         """Order work of an agent on the node `here`; the name of the dispatch."""
         body = Dispatch(
             dispatch_id=ids.new_id(ids.DISPATCH, self.now_ms),
@@ -256,16 +257,18 @@ class Governed:
             spec_hash=sha256_hex(b"spec"),
             created_at=self.now,
         )
-        envelope = self.signed(DISPATCH_ORDER, body, None, changes)
+        envelope = self.signed(DISPATCH_ORDER, body, signer, changes)
         self.plane.write(lambda tx: create_dispatch(tx, self.issuer, self.caller, envelope))
         return envelope.body(DISPATCH_ORDER, Dispatch).dispatch_id
 
-    def intervene_agent(self, agent: str, action: str, reason: str = "test") -> Appended:
+    def intervene_agent(
+        self, agent: str, action: str, reason: str = "test", *, signer: LocalSigner | None = None
+    ) -> Appended:
         """Lay hand on all of an agent."""
         body = receipt.Intervention(
             tenant_id=self.tenant_id, agent=agent, action=action, reason=reason, at=self.now
         )
-        envelope = self.signed(receipt.INTERVENTION, body, None, {})
+        envelope = self.signed(receipt.INTERVENTION, body, signer, {})
         return self.plane.write(lambda tx: intervene(tx, self.issuer, self.caller, envelope))
 
     def policy(self, **changes: Any) -> Policy:

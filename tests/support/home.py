@@ -24,9 +24,9 @@ def open_plane(folder: Path, clock: Clock | None = None) -> Plane:
     return Plane(folder / DATABASE, clock or SteadyClock(SystemClock()), KeptKeyring(folder))  # type: ignore[arg-type]
 
 
-def found_home(folder: Path) -> Tenancy:
+def found_home(folder: Path, clock: Clock | None = None) -> Tenancy:
     """A new tenant with a docked agent; its keys are kept in the folder. Its plane is open."""
-    tenancy = open_plane(folder).tenant()
+    tenancy = open_plane(folder, clock).tenant()
     for name, signer in (("root", tenancy.root), ("operator", tenancy.operator)):
         write_key(folder / f"{name}.pem", signer)
     (folder / "tenant").write_text(tenancy.tenant_id)
@@ -34,8 +34,8 @@ def found_home(folder: Path) -> Tenancy:
     return tenancy
 
 
-def open_home(folder: Path) -> Tenancy:
+def open_home(folder: Path, clock: Clock | None = None) -> Tenancy:
     """The tenant that `found_home` made, with a store that was opened anew."""
     root = read_key(folder / "root.pem", KeyRole.ROOT)
     operator = read_key(folder / "operator.pem", KeyRole.OPERATOR)
-    return Tenancy(open_plane(folder), (folder / "tenant").read_text(), root, operator)
+    return Tenancy(open_plane(folder, clock), (folder / "tenant").read_text(), root, operator)

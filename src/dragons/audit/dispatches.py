@@ -21,7 +21,7 @@ class Ordered:
     """A dispatch that an operator ordered; `epoch` is that of its newest start, 0 before the first.
 
     `fenced_by` is why the instance before that start can't act, `not_before` when it may be carried out.
-    It is `void` when what lets it go on was signed by a key that was compromised by then.
+    It is `annulled` when what lets it go on was signed by a key that was compromised by then.
     """
 
     order: Dispatch
@@ -29,7 +29,7 @@ class Ordered:
     fenced_by: str = ""
     not_before: str = ""
     ended: bool = False
-    void: bool = False
+    annulled: bool = False
 
 
 @dataclass(slots=True)
@@ -52,12 +52,12 @@ class Dispatches:
         self.known[body.dispatch_id].ended = True
         return None
 
-    def void(self, dispatch_id: str) -> bool:
+    def annul(self, dispatch_id: str) -> bool:
         """Nothing of this dispatch begins any more; False when it was not ordered or is over."""
         ordered = self.known.get(dispatch_id)
         if ordered is None or ordered.ended:
             return False
-        ordered.void = True
+        ordered.annulled = True
         return True
 
     def refuse_start(self, body: Redispatch, newest: int) -> str | None:
@@ -97,7 +97,7 @@ class Dispatches:
 
     def _refuse_next(self, dispatch_id: str, agent: str) -> str | None:
         wrong = self._refuse(dispatch_id, agent)
-        if wrong is None and self.known[dispatch_id].void:
+        if wrong is None and self.known[dispatch_id].annulled:
             return f"{Reason.DISPATCH_NOT_ORDERED}: {dispatch_id} rests on a key that was compromised by then"
         return wrong
 

@@ -126,9 +126,9 @@ class Mandate:
             self.dispatches.start(body)
         return wrong
 
-    def void_dispatch(self, dispatch_id: str, at: str) -> None:
+    def annul_dispatch(self, dispatch_id: str, at: str) -> None:
         """Nothing of a dispatch has authority from `at` on, as what it rests on doesn't count any more."""
-        if self.dispatches.void(dispatch_id):
+        if self.dispatches.annul(dispatch_id):
             for lease_id, lease in self.leases.items():
                 if lease.body.dispatch_id == dispatch_id:
                     self.revoke(Target.LEASE, lease_id, at)

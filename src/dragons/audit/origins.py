@@ -75,4 +75,4 @@ class Origins:
         ordered = [name for name, origin in self._dispatches.items() if is_spoiled(origin)]
         let_go = [known[name].dispatch_id for name, origin in self._let_go.items() if is_spoiled(origin)]
         for dispatch_id in {*ordered, *let_go}:
-            mandate.void_dispatch(dispatch_id, at)
+            mandate.annul_dispatch(dispatch_id, at)

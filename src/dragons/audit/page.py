@@ -44,7 +44,7 @@ _COMPRESS_LEVEL = 1
 # What judges a pack, lowest first, then what shows it.
 VERIFIER = (
     "bytes", "inflate", "keys", "documents", "envelope", "merkle", "note", "verdicts", "zip", "pack", "selection",
-    "sessions", "redaction", "trust", "leases", "organisms", "dispatches", "mandate", "origins", "claims", "governance", "copies", "closing",
+    "sessions", "redaction", "trust", "leases", "organisms", "dispatches", "fitting", "mandate", "origins", "claims", "governance", "copies", "closing",
     "verify",
 )  # fmt: skip
 MODULES = (

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from dragons.wire.fleet import Fleet, FleetMember
 
 PAGE_MAX = 500
-# Below this width reasons stand below the table.
-WIDE = 120
+# What makes room for the rest on a narrow terminal; a reason then stands below the table.
+_DROPPED_FIRST = ("reason", "dispatch", "epoch", "node", "waiting", "mtboi", "restarts")
+_REASON_MIN = 26
+_GAP = 2
 # The header, the totals, and a line that says how many more there are.
 _AROUND = 6
 _COLOURS = {
@@ -83,11 +85,13 @@ def screen(found: Fleet, *, width: int, trouble: str = "") -> RenderableType:
     """The table, what is not in it, and the totals."""
     parts: list[RenderableType] = []
     if found.members:
-        parts.append(members_table(found.members, width=width))
+        cells = [_cells(member) for member in found.members]
+        names = fitting(cells, width)
+        parts.append(members_table(found.members, cells, names))
+        if "reason" not in names:
+            parts += details(found.members, cells, names)
     else:
         parts.append(Text("No instance is running.", style="dim"))
-    if width < WIDE:
-        parts += reasons(found.members)
     more = found.total - len(found.members)
     if more > 0:
         parts.append(Text(f"… and {more:,} more", style="dim"))
@@ -97,15 +101,28 @@ def screen(found: Fleet, *, width: int, trouble: str = "") -> RenderableType:
     return Group(*parts)
 
 
-def members_table(members: list[FleetMember], *, width: int) -> RenderableType:
-    """One line an instance; columns in which nothing stands are left out."""
-    wide = width >= WIDE
-    cells = [_cells(member) for member in members]
-    names = [name for name in cells[0] if any(row[name] for row in cells) and (wide or name != "reason")]
-    result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+def fitting(cells: list[dict[str, str]], width: int) -> list[str]:
+    """The columns to show: those in which something stands, without what `width` has no room for."""
+    names = [name for name in cells[0] if any(row[name] for row in cells)]
+    widths = {name: max(len(name), *(len(row[name]) for row in cells)) + _GAP for name in names}
+    if "reason" in widths:
+        widths["reason"] = min(widths["reason"], _REASON_MIN)
+    for name in _DROPPED_FIRST:
+        if sum(widths[one] for one in names) - _GAP <= width:
+            break
+        if name in names:
+            names.remove(name)
+    return names
+
+
+def members_table(
+    members: list[FleetMember], cells: list[dict[str, str]], names: list[str]
+) -> RenderableType:
+    """One line an instance."""
+    result = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold", show_edge=False)
     for name in names:
         result.add_column(
-            name.upper(), no_wrap=True, overflow="ellipsis", ratio=None if name != "reason" else 1
+            name.upper(), no_wrap=True, overflow="ellipsis", ratio=1 if name == "reason" else None
         )
     for member, row in zip(members, cells, strict=True):
         style = _COLOURS.get(member.state, "")
@@ -113,16 +130,26 @@ def members_table(members: list[FleetMember], *, width: int) -> RenderableType:
     return result
 
 
-def reasons(members: list[FleetMember]) -> list[RenderableType]:
-    """Why what is not well is so, a line each: for a terminal too narrow for a column of it."""
+def details(
+    members: list[FleetMember], cells: list[dict[str, str]], names: list[str]
+) -> list[RenderableType]:
+    """Why what is not well is so, a line each, with what the table had no room for."""
+    left_out = [name for name in cells[0] if name not in {*names, "reason"}]
     return [
         Text(
-            f"{member.instance_id[-12:]} {member.state}: {safe(member.state_reason)}",
+            safe(
+                " · ".join(
+                    [
+                        f"{row['instance']} {member.state}: {member.state_reason}",
+                        *(f"{name} {row[name]}" for name in left_out if row[name]),
+                    ]
+                )
+            ),
             style=_COLOURS.get(member.state, ""),
             no_wrap=True,
             overflow="ellipsis",
         )
-        for member in members
+        for member, row in zip(members, cells, strict=True)
         if member.state != _HEALTHY
     ]
 

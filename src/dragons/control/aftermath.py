@@ -39,7 +39,9 @@ def follow_up(tx: Transaction, issuer: Signer, key: Compromised, dispatches: lis
         _cancel(tx, issuer, key, dispatch_id)
     for agent in spoiled_releases(tx, key.tenant_id, key.key_id, key.since_ms):
         if tx.hold(key.tenant_id, agent) is None:
-            hold = HoldRow(key.tenant_id, agent, tx.now_ms, f"it was released by {key.key_id}", key.receipt_id)
+            hold = HoldRow(
+                key.tenant_id, agent, tx.now_ms, f"it was released by {key.key_id}", key.receipt_id
+            )
             isolate_agent(tx, issuer, hold)
     _look_again(tx, key)
 

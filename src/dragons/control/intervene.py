@@ -53,6 +53,12 @@ def _on_instance(
         raise NotFoundError("instance_missing", f"There is no instance {instance_id}.")
     if instance.state is OrganismState.STOPPED:
         raise ConflictError("organism_stopped", f"{instance_id} is stopped already.")
+    if event.act is Act.RELEASE and tx.hold(tenant_id, instance.agent) is not None:
+        raise ConflictError(
+            Reason.ORGANISM_QUARANTINED,
+            f"All of {instance.agent} is quarantined, not {instance_id} alone.",
+            fix=f"Release the agent: `dragons agents release {instance.agent} --reason …`.",
+        )
     known = about(tx, standing_of(tx, tenant_id, instance_id))
     appended = tx.append(tenant_id, Kind.INTERVENTION, statement, known)
     advance(tx, issuer, instance, event)
@@ -108,9 +114,7 @@ def _on_agent(
     known = About(agent=agent, mtboi_seconds=agent_mtboi(tx, tenant_id, agent))
     appended = tx.append(tenant_id, Kind.INTERVENTION, statement, known)
     if event.act is Act.QUARANTINE:
-        isolate_agent(
-            tx, issuer, HoldRow(tenant_id, agent, tx.now_ms, event.reason, appended.receipt_id)
-        )
+        isolate_agent(tx, issuer, HoldRow(tenant_id, agent, tx.now_ms, event.reason, appended.receipt_id))
         return appended
     if event.act is Act.RELEASE and hold is not None:
         tx.drop_hold(tenant_id, agent)

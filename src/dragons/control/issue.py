@@ -87,6 +87,10 @@ class Fitting(NamedTuple):
 def fit(reader: Reader, wish: Wish, now_ms: int) -> Fitting | Refused:
     """The recorded, active version and a dock for `wish`, or why there is none."""
     manifest = wish.manifest
+    hold = reader.hold(wish.tenant_id, manifest.agent)
+    if hold is not None:
+        why = f"{hold.agent} was quarantined by an operator: {hold.reason}"
+        return Refused(Reason.ORGANISM_QUARANTINED, why)
     version = reader.version_by_hash(wish.tenant_id, manifest.hash())
     active = active_version(reader, wish.tenant_id, manifest.agent)
     if version is None:

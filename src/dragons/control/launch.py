@@ -115,12 +115,7 @@ def _place(tx: Transaction, caller: Caller, wanted: LaunchWish) -> Place:
 
 
 def _held(tx: Transaction, tenant_id: str, wanted: LaunchWish) -> Refused | None:
-    """Why nothing of this agent or dispatch may be launched now, None when it may."""
-    hold = tx.hold(tenant_id, wanted.manifest.agent)
-    if hold is not None:
-        return Refused(
-            Reason.ORGANISM_QUARANTINED, f"{hold.agent} was quarantined by an operator: {hold.reason}"
-        )
+    """Why nothing of this dispatch may be launched now, None when it may."""
     if not wanted.dispatch_id:
         return None
     for one in tx.instances(tenant_id, live=True, dispatch_id=wanted.dispatch_id):

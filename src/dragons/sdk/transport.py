@@ -24,6 +24,7 @@ from dragons.core.ids import new_jitter, new_nonce
 from dragons.core.keys import Signer
 from dragons.identity.proof import Request, sign_request
 from dragons.sdk.errors import ControlPlaneUnreachable, LimitedError, UnexpectedAnswerError, error_of
+from dragons.sdk.trace import trace_headers
 from dragons.wire.base import Problem
 
 T = TypeVar("T")
@@ -178,6 +179,7 @@ class Exchange:
         target = f"{self.url}{call.path}" + (f"?{call.query}" if call.query else "")
         request = httpx2.Request(call.method, target, content=call.body)
         request.headers["accept"] = f"application/json, {PROBLEM_TYPE}, */*;q=0.5"
+        request.headers.update(trace_headers())
         if call.body:
             request.headers["content-type"] = "application/json"
         path, _, query = request.url.raw_path.decode("ascii").partition("?")

@@ -110,7 +110,7 @@ def test_versions_go_forward_and_back(program: Program, clerk: Path, tmp_path: P
     assert program.error("agents", "activate", "walker@v9", expected=3)
     assert program.error("agents", "activate", "walker", expected=2)["code"] == "version_malformed"
     assert program.error("agents", "show", "nobody", expected=3)
-    assert program.error("agents", "stop", "walker", expected=3)["code"] == "instance_missing"
+    assert program.error("agents", "stop", "walker", expected=1)["code"] == "nothing_to_stop"
 
 
 def test_docks(program: Program, clerk: Path) -> None:

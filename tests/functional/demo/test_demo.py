@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -23,6 +24,11 @@ class Shown:
     errors: str
     code: int
     out: Path
+
+
+def step(shown: Shown, number: int) -> str:
+    """What was printed in one step."""
+    return shown.text.partition(f"\n{number}/19")[2].partition(f"\n{number + 1}/19")[0]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +54,12 @@ def test_it_comes_out_as_it_should(shown: Shown) -> None:
 
 
 def test_every_step_is_told_with_its_command(shown: Shown) -> None:
-    for number in range(1, 11):
-        assert f"\n{number}/10  " in shown.text
-    for command in ("up", "keys fingerprint", "capabilities publish", "manifests register", "docks create", "run", "packs export", "verify"):  # fmt: skip
+    for number in range(1, 20):
+        assert f"\n{number}/19  " in shown.text
+    for command in (
+        "up", "keys fingerprint", "capabilities publish", "manifests register", "docks create", "run",
+        "packs export", "verify", "policies set", "dispatch create", "fleet", "agents release", "incidents show",
+    ):  # fmt: skip
         assert f"  $ dragons {command}" in shown.text
 
 
@@ -62,18 +71,44 @@ def test_the_email_is_denied_and_the_work_is_proven(shown: Shown) -> None:
 
 
 def test_the_changed_copy_is_refused_by_name(shown: Shown) -> None:
-    step = shown.text.partition("\n7/10")[2].partition("\n8/10")[0]
-    assert "changed rules.py" in step
-    assert "[manifest_unrecorded]" in step
-    assert "(exit code 7)" in step
-    assert "Activation Receipt" not in step
+    refused = step(shown, 7)
+    assert "changed rules.py" in refused
+    assert "[manifest_unrecorded]" in refused
+    assert "(exit code 7)" in refused
+    assert "Activation Receipt" not in refused
+
+
+def test_what_stalls_is_degraded_then_healed_with_the_next_epoch(shown: Shown) -> None:
+    assert re.search(r"exporter@v1 +\w{12} +degraded +\d+s ", step(shown, 13))
+    assert "no verified progress for 3 s" in step(shown, 13)
+    assert re.search(r"exporter@v1 +\w{12} +running .* 2 +1 +- +local", step(shown, 15))
+
+
+def test_what_crashes_again_and_again_is_quarantined_and_people_are_told(shown: Shown) -> None:
+    assert re.search(r"importer@v1 +\w{12} +quarantined .* 3 +2 +held +local", step(shown, 15))
+    assert "The webhook was called, signed: [Dragons] importer is quarantined" in step(shown, 15)
+    assert "[organism_quarantined]" in step(shown, 16)
+    assert "(exit code 1)" in step(shown, 16)
+
+
+def test_only_its_release_lets_it_go_on(shown: Shown) -> None:
+    assert re.search(r"dsp_\w{32} +held +open +released by an operator", step(shown, 17))
+    assert "state     completed: exit status 0" in step(shown, 17)
+
+
+def test_the_incident_is_told_from_the_ledger(shown: Shown) -> None:
+    told = step(shown, 18)
+    moments = ("autohealing → quarantined", "told of quarantined through phone: delivered", "denied: launch", "an operator's release", "the dispatch is completed")  # fmt: skip
+    assert [told.find(moment) for moment in moments] == sorted(told.find(moment) for moment in moments)
+    assert told.find(moments[0]) > 0
+    assert "VALID" in step(shown, 19)
 
 
 def test_the_pack_verifies_again_and_the_altered_one_does_not(shown: Shown) -> None:
     pin = next(
         word for word in shown.text.split() if len(word) == 64 and set(word) <= set("0123456789abcdef")
     )
-    for name, code in (("evidence.zip", 0), ("evidence-altered.zip", 1)):
+    for name, code in (("evidence.zip", 0), ("evidence-altered.zip", 1), ("incident.zip", 0)):
         done = subprocess.run(
             [*PROGRAM, "verify", str(shown.out / name), "--root", pin],
             capture_output=True,
@@ -81,7 +116,8 @@ def test_the_pack_verifies_again_and_the_altered_one_does_not(shown: Shown) -> N
             check=False,
         )
         assert done.returncode == code, done.stdout
-    assert sorted(path.name for path in shown.out.iterdir()) == ["evidence-altered.zip", "evidence.zip"]
+    left = sorted(path.name for path in shown.out.iterdir())
+    assert left == ["evidence-altered.zip", "evidence.zip", "incident.zip"]
 
 
 def test_the_pack_brings_its_page(shown: Shown) -> None:

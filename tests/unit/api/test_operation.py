@@ -92,4 +92,4 @@ def test_operations_are_described(operation: Operation) -> None:
     assert operation.name in ACCESS
     assert operation.handler.__doc__
     assert operation.has_body == (operation.method == "POST")
-    assert operation.path.startswith("/v1/") or operation.path in {"/", "/livez", "/readyz"}
+    assert operation.path.startswith("/v1/") or operation.path in {"/", "/livez", "/readyz", "/metrics"}

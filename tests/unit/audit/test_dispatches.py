@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dragons.audit.dispatches import Dispatches
-from dragons.core.clock import format_time
+from dragons.core.clock import format_time, parse_time
 from dragons.core.hashing import ZERO
 from dragons.evidence.receipt import DispatchEnd, Redispatch
 from dragons.liveness.dispatch import Dispatch
@@ -79,6 +80,33 @@ def test_nothing_begins_after_the_end(dispatches: Dispatches) -> None:
     assert code(dispatches.admit_end(end_of())) == "dispatch_ended"
     assert code(dispatches.refuse_start(start_of(9), 0)) == "dispatch_ended"
     assert code(dispatches.refuse_launch(LEASE, AT)) == "dispatch_ended"
+
+
+def test_an_annulled_dispatch_only_ends(dispatches: Dispatches) -> None:
+    dispatches.start(start_of(LEASE.epoch))
+    assert dispatches.refuse_launch(LEASE, AT) is None
+    assert dispatches.annul(LEASE.dispatch_id)
+    assert code(dispatches.refuse_launch(LEASE, AT)) == "dispatch_not_ordered"
+    assert code(dispatches.refuse_start(start_of(9), 0)) == "dispatch_not_ordered"
+    assert dispatches.admit_end(end_of()) is None
+
+
+def test_only_what_goes_on_is_annulled(dispatches: Dispatches) -> None:
+    assert not dispatches.annul(name("dsp", 9))
+    assert dispatches.admit_end(end_of()) is None
+    assert not dispatches.annul(LEASE.dispatch_id)
+
+
+def test_a_lease_keeps_to_its_order() -> None:
+    dispatches = Dispatches()
+    assert dispatches.admit_dispatch(replace(ORDER, scope=["fire:staff"]), 0) is None
+    assert code(dispatches.refuse_beyond(LEASE)) == "scope_exceeded"
+    assert dispatches.refuse_beyond(make_lease(dispatch_id=name("dsp", 9))) is None
+    length_ms = parse_time(LEASE.expires_at) - parse_time(LEASE.issued_at)
+    for ttl_seconds, expected in ((length_ms // 1000, ""), (length_ms // 1000 - 1, "ttl_exceeded")):
+        dispatches = Dispatches()
+        assert dispatches.admit_dispatch(replace(ORDER, ttl_seconds=ttl_seconds), 0) is None
+        assert code(dispatches.refuse_beyond(LEASE)) == expected
 
 
 @pytest.mark.parametrize("changes", [{"dispatch_id": name("dsp", 9)}, {"agent": "notifier"}])

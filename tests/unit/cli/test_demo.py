@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dragons.cli import demo
+from dragons.cli.demo_healing import Healing
 from dragons.cli.main import run
 from dragons.cli.stage import Stage, Surprise
 from dragons.core.errors import NotFoundError
@@ -24,8 +25,10 @@ def test_without_a_checkout_the_demo_says_so(tmp_path: Path, monkeypatch: pytest
 
 
 def test_there_are_as_many_steps_as_announced(tmp_path: Path) -> None:
-    story = demo.Story(Stage(tmp_path / "home", steps=1), demo.find_example(), tmp_path, tmp_path)
-    assert len(story.steps()) == demo._STEPS
+    stage = Stage(tmp_path / "home", steps=1)
+    story = demo.Story(stage, demo.find_example(), tmp_path, tmp_path)
+    healing = Healing(stage, tmp_path, tmp_path, lambda: story.fingerprint)
+    assert len(story.steps()) + len(healing.steps()) == demo._STEPS
 
 
 def test_a_surprise_ends_the_demo_with_no(

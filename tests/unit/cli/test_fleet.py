@@ -77,7 +77,25 @@ def test_a_narrow_terminal_has_the_reason_below() -> None:
     assert "REASON" not in out
     assert "lease issued" not in out
     assert "545855ee0ce9 quarantined: 3 restarts within 360 min" in out.splitlines()[3]
+    assert "…" not in out
     assert max(len(line) for line in out.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 90, 100, 120, 140, 200])
+def test_nothing_is_cut_that_there_is_room_for(width: int) -> None:
+    """What a column was dropped for is told below, for whatever is not well."""
+    out = shown(fleet(member(), STUCK), width=width)
+    header, *rest = out.splitlines()
+    for text in ("clerk@v3", "545855ee0ce9", "quarantined", "12 receipts 1m5s", "revoked"):
+        assert text in out
+    for name, value in (
+        ("RESTARTS", "restarts 3"),
+        ("NODE", "node worker-1"),
+        ("WAITING", "waiting approval"),
+    ):
+        below = [line for line in rest if "quarantined: " in line]
+        assert name in header or "REASON" in header or value in below[0] or below[0].rstrip().endswith("…")
+    assert max(len(line) for line in out.splitlines()) <= width
 
 
 def test_the_totals_name_what_waits_for_a_person() -> None:

@@ -81,3 +81,39 @@ def test_a_control_plane_that_does_not_start_is_a_surprise(tmp_path: Path) -> No
     with pytest.raises(Surprise, match="did not start"):
         stage.start()
     stage.close()
+
+
+def test_lines_that_are_not_shown_are_counted(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    done = stage.dragons("--help", shows=lambda line: "Usage" in line)
+    out = capsys.readouterr().out
+    assert "Usage" in out
+    assert f"  ({len(done.stdout.splitlines()) - 1} more lines)\n" in out
+    assert "receipts" in done.stdout
+    assert "receipts" not in out
+
+
+def test_what_is_waited_for_may_come_later_or_never(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragons.cli.stage._LOOK_SECONDS", 0.0)
+    looks = iter([False, False, True])
+    stage.until(lambda: next(looks), "it never came")
+    with pytest.raises(Surprise, match="it never came"):
+        stage.until(lambda: False, "it never came")
+
+
+def test_without_a_control_plane_there_is_nobody_to_ask(stage: Stage) -> None:
+    with pytest.raises(Surprise, match="no control plane"):
+        stage.client()
+
+
+def test_a_control_plane_is_started_asked_and_stopped(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        stage.start({"DRAGONS_SWEEP_SECONDS": "1"})
+        assert "  $ DRAGONS_SWEEP_SECONDS=1 dragons up --port 0\n" in capsys.readouterr().out
+        assert stage.client().fleet().members == []
+        stage.stop()
+        with pytest.raises(Surprise, match="no control plane"):
+            stage.client()
+    finally:
+        stage.close()

@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 
 from dragons.authority.revocation import Target
-from dragons.control.compromise import is_spoiled, spoiled_versions
+from dragons.control.compromise import (
+    is_spoiled,
+    spoiled_dispatches,
+    spoiled_leases,
+    spoiled_releases,
+    spoiled_versions,
+)
 from dragons.control.derived import Derived
 from dragons.control.ports import Filter
 from dragons.core.canonical import decode
 from dragons.core.clock import format_time
+from dragons.core.keys import LocalSigner
 from dragons.evidence.receipt import Header
 from tests.support.plane import Plane, Tenancy, make_manifest
 
@@ -40,6 +47,60 @@ def test_the_versions_of_one_key_since_then(plane: Plane, acme: Tenancy) -> None
     acme.revoke(Target.VERSION, "worse@v1")
     found = plane.read(lambda reader: list(spoiled_versions(reader, acme.tenant_id, second.key_id, since_ms)))
     assert found == ["version:evil@v1"]
+
+
+def test_the_dispatches_that_go_on_by_one_key_since_then(plane: Plane, acme: Tenancy) -> None:
+    acme.ready()
+    second = acme.hire("operator")
+    acme.dispatch(signer=second)
+    plane.clock.advance(1)
+    since_ms = acme.now_ms
+    acme.dispatch()
+    ordered = acme.dispatch(signer=second)
+    over = acme.started(make_manifest(), dispatch_id=acme.dispatch(signer=second))
+    acme.release(over, outcome="completed")
+    honest = acme.dispatch()
+    let_go = acme.started(make_manifest(), dispatch_id=honest)
+    acme.intervene(let_go.instance_id, "quarantine", signer=second)
+
+    def found() -> list[str]:
+        return plane.read(lambda reader: spoiled_dispatches(reader, acme.tenant_id, second.key_id, since_ms))
+
+    assert found() == [ordered]
+    acme.intervene(let_go.instance_id, "release", signer=second)
+    assert found() == [ordered, honest]
+
+
+def test_the_leases_of_dispatches(plane: Plane, acme: Tenancy) -> None:
+    acme.ready()
+    ordered = acme.dispatch()
+    first = acme.started(make_manifest(), dispatch_id=ordered)
+    acme.release(first, outcome="failed")
+    plane.clock.advance(60_000)
+    second = acme.started(make_manifest(), dispatch_id=ordered)
+    acme.started(make_manifest())
+    found = plane.read(lambda reader: list(spoiled_leases(reader, acme.tenant_id, [ordered])))
+    # The first one was withdrawn when it was healed.
+    assert found == [f"lease:{second.lease.lease_id}"]
+
+
+def test_the_last_one_to_release_an_agent(plane: Plane, acme: Tenancy) -> None:
+    for agent in ("early", "stolen", "honest"):
+        acme.ready(agent)
+    second = acme.hire("operator")
+
+    def released(agent: str, *signers: LocalSigner | None) -> None:
+        for signer in signers:
+            acme.intervene_agent(agent, "quarantine")
+            acme.intervene_agent(agent, "release", signer=signer)
+
+    released("early", second)
+    plane.clock.advance(1)
+    since_ms = acme.now_ms
+    released("stolen", None, second)
+    released("honest", second, None)
+    found = plane.read(lambda reader: spoiled_releases(reader, acme.tenant_id, second.key_id, since_ms))
+    assert found == ["stolen"]
 
 
 def test_they_are_entries_of_the_feed(plane: Plane, acme: Tenancy) -> None:

@@ -13,7 +13,7 @@ from dragons.core.canonical import decode
 from dragons.core.keys import KeyRole
 from dragons.core.vocabulary import Kind
 from dragons.evidence.receipt import Header
-from tests.support.plane import Plane, Tenancy
+from tests.support.plane import Plane, Tenancy, make_manifest
 
 
 def noted(acme: Tenancy, *, without: Kind | None = None) -> Derived:
@@ -43,6 +43,28 @@ def busy(acme: Tenancy) -> Tenancy:
 def test_the_store_follows_from_its_receipts(busy: Tenancy, globex: Tenancy) -> None:
     assert differences(busy, noted(busy)) == []
     assert differences(globex, noted(globex)) == []
+
+
+@pytest.mark.parametrize("how", ["order", "release"])
+def test_leases_that_ended_with_a_key_follow_too(plane: Plane, acme: Tenancy, how: str) -> None:
+    """So that nobody with the database can revive what a thief ordered."""
+    acme.ready()
+    second, since = acme.hire("operator"), acme.now
+    dispatch = acme.dispatch(signer=second if how == "order" else None)
+    agent = acme.started(make_manifest(), dispatch_id=dispatch)
+    if how == "release":
+        acme.intervene(agent.instance_id, "quarantine")
+        acme.intervene(agent.instance_id, "release", signer=second)
+        plane.clock.advance(6_000)
+        agent = acme.started(make_manifest(), dispatch_id=dispatch)
+    over = acme.started(make_manifest(), dispatch_id=acme.dispatch(signer=second))
+    acme.release(over, outcome="completed")
+    plane.clock.advance(1)
+    acme.revoke_key(second.key_id, compromised_since=since)
+    derived = noted(acme)
+    assert f"lease:{agent.lease.lease_id}" in derived.revoked
+    assert f"lease:{over.lease.lease_id}" not in derived.revoked
+    assert differences(acme, derived) == []
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def test_nothing_starts_before_its_time(plane: Plane, acme: Tenancy, dispatch_id
     ("wish", "reason"),
     [
         ({"scope": ("read:payments", "write:ledger")}, Reason.SCOPE_EXCEEDED),
+        ({"delegate_scope": ("send:email",)}, Reason.SCOPE_EXCEEDED),
         ({"ttl_seconds": 901}, Reason.TTL_EXCEEDED),
     ],
 )
@@ -80,6 +81,23 @@ def test_nothing_starts_with_more_than_was_ordered(
     assert is_refused(acme.launch(RECONCILER, dispatch_id=dispatch_id, **wish), reason)
     assert len(open_orders(acme)) == 1
     assert launched(acme, dispatch_id, scope=("read:payments",), ttl_seconds=900).lease.epoch == 1
+
+
+def test_an_order_without_a_scope_leaves_it_to_the_dock(plane: Plane, acme: Tenancy) -> None:
+    acme.ready(scope=["read:payments", "write:ledger"])
+    everything, less = ("read:payments", "write:ledger"), ("write:ledger",)
+    assert launched(acme, acme.dispatch(scope=[])).lease.scope == everything
+    assert launched(acme, acme.dispatch(scope=[]), scope=less).lease.scope == less
+    assert_sound(plane, acme)
+
+
+def test_a_renewal_lasts_no_longer_than_was_ordered(plane: Plane, acme: Tenancy) -> None:
+    acme.ready()
+    agent = launched(acme, acme.dispatch(ttl_seconds=60), ttl_seconds=60)
+    plane.clock.advance(30_000)
+    acme.renew(agent)
+    assert agent.lease.expires_ms == acme.now_ms + 60_000
+    assert_sound(plane, acme)
 
 
 def test_a_dispatch_is_of_its_agent(acme: Tenancy, dispatch_id: str) -> None:

@@ -40,6 +40,35 @@ def test_an_agents_own_policy_counts_before_everybodys_and_that_before_the_defau
     assert (row.version, thresholds_of(row)) == (2, policy(acme))
 
 
+def test_one_by_a_compromised_key_is_passed_over(acme: Tenancy) -> None:
+    """The one before it counts again, then the one for every agent, then the defaults; numbers go on."""
+    second = acme.hire("operator")
+    acme.publish_policy(agent="*", restarts_max=1)
+    acme.publish_policy(restarts_max=2)
+    acme.plane.clock.advance(1)
+    since = acme.now
+    for version in (2, 3):
+        acme.publish_policy(second, restarts_max=9, version=version)
+    acme.publish_policy(second, agent="*", restarts_max=9, version=2)
+    assert (policy(acme).restarts_max, policy(acme, "notifier").restarts_max) == (9, 9)
+    acme.plane.clock.advance(1)
+    acme.revoke_key(second.key_id, compromised_since=since)
+    assert (policy(acme).restarts_max, policy(acme, "notifier").restarts_max) == (2, 1)
+    assert policy(acme).version == 1
+    acme.publish_policy(restarts_max=4, version=4)
+    assert policy(acme).restarts_max == 4
+
+
+def test_without_a_sound_one_the_defaults_count(acme: Tenancy) -> None:
+    second, since = acme.hire("operator"), acme.now
+    acme.publish_policy(second, agent="*", restarts_max=9)
+    acme.publish_policy(second, restarts_max=9)
+    acme.plane.clock.advance(1)
+    acme.revoke_key(second.key_id, compromised_since=since)
+    assert policy(acme) == LivenessPolicy()
+    assert acme.plane.read(lambda reader: effective(reader, acme.tenant_id, "reconciler")) is None
+
+
 def test_a_policy_is_its_tenants_own(acme: Tenancy, globex: Tenancy) -> None:
     acme.publish_policy(restarts_max=0)
     assert policy(globex) == LivenessPolicy()

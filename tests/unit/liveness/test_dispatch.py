@@ -7,7 +7,8 @@ from dragons.core.canonical import decode, encode
 from dragons.core.errors import InvalidInputError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import sign
-from dragons.liveness.dispatch import DISPATCH_ORDER, PROCESS, WEBHOOK, Dispatch, is_node_name
+from dragons.core.vocabulary import Reason
+from dragons.liveness.dispatch import DISPATCH_ORDER, PROCESS, WEBHOOK, Dispatch, is_node_name, refuse_beyond
 from tests.support.expect import fails
 
 DISPATCH = Dispatch(
@@ -67,6 +68,34 @@ def test_a_dispatch_has_no_place_for_goal_or_command() -> None:
     told = encode(DISPATCH)
     with fails(InvalidInputError, "document_malformed"):
         decode(Dispatch, told.replace(b'"goal_hash"', b'"goal":"reconcile","goal_hash"'))
+
+
+@pytest.mark.parametrize(
+    ("scope", "handed_on", "length_ms", "reason"),
+    [
+        (["read:payments", "write:ledger"], [], 900_000, None),
+        (["read:payments"], ["write:ledger"], 1, None),
+        ([], [], 900_000, None),
+        (["read:payments", "send:email"], [], 1, Reason.SCOPE_EXCEEDED),
+        (["read:payments"], ["send:email"], 1, Reason.SCOPE_EXCEEDED),
+        (["read:payments"], [], 900_001, Reason.TTL_EXCEEDED),
+        (["send:email"], [], 900_001, Reason.SCOPE_EXCEEDED),
+    ],
+)
+def test_a_lease_keeps_to_the_order(
+    scope: list[str], handed_on: list[str], length_ms: int, reason: Reason | None
+) -> None:
+    wrong = refuse_beyond(DISPATCH, scope, handed_on, length_ms)
+    assert (None if wrong is None else wrong.reason) is reason
+    assert refuse_beyond(DISPATCH, [], [], 900_001) is not None
+
+
+def test_an_order_that_names_no_scope_leaves_it_to_dock_and_manifest() -> None:
+    open_order = changed(scope=[])
+    assert refuse_beyond(open_order, ["send:email"], ["write:ledger"], 900_000) is None
+    wrong = refuse_beyond(open_order, ["send:email"], [], 900_001)
+    assert wrong is not None
+    assert wrong.detail == "the dispatch was ordered with 900 s"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 // Dispatches as the ledger tells them: what operators ordered, each start of it, and its end.
 // Every answer is null, or `code: detail`.
 
+import { beyond } from "./bytes.js";
+import { parseTime } from "./documents.js";
 import { REASON } from "./leases.js";
 
 /** Every ordered dispatch so far, by its id; `epoch`, `fencedBy` and `notBefore` are those of its newest start. */
@@ -8,9 +10,10 @@ export class Dispatches {
   known = new Map();
 
   /** `newest` is the newest epoch that was leased under its id, 0 for none. */
-  admitDispatch({ dispatch_id: id, agent }, newest) {
+  admitDispatch(order, newest) {
+    const { dispatch_id: id, agent } = order;
     if (this.known.has(id) || newest) return `dispatch_exists: ${id} had begun before`;
-    this.known.set(id, { agent, epoch: 0, fencedBy: "", notBefore: "", ended: false });
+    this.known.set(id, { agent, order, epoch: 0, fencedBy: "", notBefore: "", ended: false, isAnnulled: false });
     return null;
   }
 
@@ -20,10 +23,18 @@ export class Dispatches {
     return wrong;
   }
 
+  /** Nothing of this dispatch begins any more; false when it was not ordered or is over. */
+  annul(id) {
+    const ordered = this.known.get(id);
+    if (!ordered || ordered.ended) return false;
+    ordered.isAnnulled = true;
+    return true;
+  }
+
   /** Why the next instance may not be ordered. */
   refuseStart(body, newest) {
     const late = body.epoch <= newest ? `${REASON.EPOCH_STALE}: epoch ${newest} was dispatched before` : null;
-    return this.#refuse(body) ?? late;
+    return this.#refuseNext(body) ?? late;
   }
 
   /** The next instance is ordered; an open start before it counts no more. */
@@ -34,11 +45,28 @@ export class Dispatches {
   /** Why this first lease, recorded `at`, is not the one that a start of its dispatch asked for. */
   refuseLaunch(body, at) {
     if (!this.known.has(body.dispatch_id)) return null;
-    const wrong = this.#refuse(body);
+    const wrong = this.#refuseNext(body);
     if (wrong !== null) return wrong;
     const { epoch, notBefore } = this.known.get(body.dispatch_id);
     if (epoch !== body.epoch) return `${REASON.DISPATCH_NOT_ORDERED}: no start is ordered for epoch ${body.epoch}`;
-    return at < notBefore ? `${REASON.DISPATCH_NOT_ORDERED}: the start is ordered for ${notBefore}` : null;
+    if (at < notBefore) return `${REASON.DISPATCH_NOT_ORDERED}: the start is ordered for ${notBefore}`;
+    return this.refuseBeyond(body);
+  }
+
+  /** Why a lease, first or renewed, is more than the operator ordered. */
+  refuseBeyond(body) {
+    const order = this.known.get(body.dispatch_id)?.order;
+    if (!order) return null;
+    const extra = beyond([...body.scope, ...body.delegate_scope], order.scope);
+    if (order.scope.length && extra.length) return `${REASON.SCOPE_EXCEEDED}: not ordered: ${extra.join(", ")}`;
+    if (parseTime(body.expires_at) - parseTime(body.issued_at) <= order.ttl_seconds * 1000) return null;
+    return `${REASON.TTL_EXCEEDED}: the dispatch was ordered with ${order.ttl_seconds} s`;
+  }
+
+  #refuseNext(body) {
+    const wrong = this.#refuse(body);
+    if (wrong !== null || !this.known.get(body.dispatch_id).isAnnulled) return wrong;
+    return `${REASON.DISPATCH_NOT_ORDERED}: ${body.dispatch_id} rests on a key that was compromised by then`;
   }
 
   #refuse({ dispatch_id: id, agent }) {

@@ -3,9 +3,9 @@
 
 import { beyond } from "./bytes.js";
 import { Dispatches } from "./dispatches.js";
-import { parseTime } from "./documents.js";
+import { refuseLease } from "./fitting.js";
 import { sha256Hex } from "./keys.js";
-import { HeldLease, REASON, changedByRenewal, plain, refuseOutsideDock, refuseOutsideParent } from "./leases.js";
+import { HeldLease, REASON } from "./leases.js";
 import { Organisms, endedState } from "./organisms.js";
 
 /** What is authorized at this point of the ledger; `whole` when the pack shows all of it. */
@@ -47,7 +47,7 @@ export class Mandate {
   }
 
   admitActivation(body) {
-    if (!this.#isRecorded(body)) return `${REASON.MANIFEST_UNRECORDED}: ${body.manifest_hash}`;
+    if (!this.isRecorded(body)) return `${REASON.MANIFEST_UNRECORDED}: ${body.manifest_hash}`;
     this.active.set(body.agent, body.version);
     return null;
   }
@@ -88,14 +88,20 @@ export class Mandate {
   }
 
   admitDispatch(body) {
-    return this.dispatches.admitDispatch(body, this.#epoch(body));
+    return this.dispatches.admitDispatch(body, this.epoch(body));
   }
 
   /** The next instance is ordered: only when no older one of the dispatch may act any more. */
   admitRedispatch(body) {
-    const wrong = this.dispatches.refuseStart(body, this.#epoch(body)) ?? this.organisms.refuseSuccessor(body.dispatch_id);
+    const wrong = this.dispatches.refuseStart(body, this.epoch(body)) ?? this.organisms.refuseSuccessor(body.dispatch_id);
     if (wrong === null) this.dispatches.start(body);
     return wrong;
+  }
+
+  /** Nothing of a dispatch has authority from `at` on, as what it rests on doesn't count any more. */
+  annulDispatch(id, at) {
+    if (!this.dispatches.annul(id)) return;
+    for (const [leaseId, { body }] of this.leases) if (body.dispatch_id === id) this.revoke(`lease:${leaseId}`, at);
   }
 
   /** A parent's signed wish; that the parent signed it has been checked. */
@@ -123,8 +129,9 @@ export class Mandate {
     if (!known && body.serial !== 0) {
       return `${REASON.LEASE_MISSING}: ${body.lease_id} is renewed but was never issued`;
     }
-    const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), this.#above(body));
-    const wrong = this.#refuse(body, lease, at) ?? (known ? this.#refuseRenewal(known, body) : this.#refuseLaunch(body, lease, at));
+    const above = this.leases.get(body.parent_lease_id)?.path ?? [];
+    const lease = await HeldLease.from(body, await sha256Hex(envelope.payload), above);
+    const wrong = refuseLease(this, lease, known, at);
     if (wrong) return wrong;
     if (known) {
       known.renew(body, lease.digest);
@@ -180,96 +187,14 @@ export class Mandate {
     return null;
   }
 
-  // --- whether a lease fits --------------------------------------------------------------------
-
-  #isRecorded({ manifest_hash: hash, agent, version }) {
+  isRecorded({ manifest_hash: hash, agent, version }) {
     const found = this.manifests.get(hash);
     return found !== undefined && found.manifest.agent === agent && found.version === version;
   }
 
-  #refuse(body, lease, at) {
-    const dock = this.docks.get(body.dock_id);
-    if (!dock) return `${REASON.DOCK_MISSING}: ${body.dock_id}`;
-    const outside = refuseOutsideDock(body, dock.body, dock.digest);
-    if (outside) return outside;
-    if (Math.abs(parseTime(at) - parseTime(body.issued_at)) > FORMATS.limits.issue_skew_ms_max) {
-      return `${REASON.LEASE_NOT_YET_VALID}: dated ${body.issued_at}, recorded ${at}`;
-    }
-    if (!this.#isRecorded(body)) return `${REASON.MANIFEST_UNRECORDED}: ${body.manifest_hash}`;
-    const declared = this.manifests.get(body.manifest_hash).manifest.capabilities;
-    const extra = beyond([...body.scope, ...body.delegate_scope], declared);
-    if (extra.length) return `${REASON.CAPABILITY_NOT_DECLARED}: ${extra.join(", ")}`;
-    const ended = lease.path.find((one) => this.revoked.has(one));
-    if (ended) return `revoked: ${ended}`;
-    if (body.parent_lease_id !== undefined) return this.#refuseDelegated(body);
-    return body.depth === 0 ? null : `${REASON.LEASE_MISSING}: it has a depth but no parent`;
-  }
-
-  #refuseDelegated(body) {
-    const parent = this.leases.get(body.parent_lease_id);
-    if (!parent) return `${REASON.LEASE_MISSING}: the parent ${body.parent_lease_id} is unknown`;
-    // A renewal goes on citing the parent statement that the lease was issued under.
-    const outside = refuseOutsideParent(body, parent.body, body.serial === 0 ? parent.digest : body.parent_hash);
-    if (outside) return outside;
-    if (body.issued_at >= parent.expiresAt || (parent.releasedAt && body.serial === 0)) {
-      return `${REASON.LEASE_EXPIRED}: the parent had ended`;
-    }
-    const wish = this.delegations.get(body.delegation_hash);
-    const sameNames = ["parent_lease_id", "agent", "instance_id"].every((field) => wish?.[field] === body[field]);
-    if (!wish || !sameNames || plain(wish.instance_key) !== plain(body.instance_key)) {
-      return `${REASON.LEASE_MISSING}: no delegation by the parent's holder names this instance`;
-    }
-    const extra = beyond([...body.scope, ...body.delegate_scope], wish.scope);
-    if (extra.length) return `${REASON.SCOPE_EXCEEDED}: wider than the delegation: ${extra.join(", ")}`;
-    if (body.expires_at > wish.not_after) return `${REASON.TTL_EXCEEDED}: the delegation ends at ${wish.not_after}`;
-    return null;
-  }
-
-  #refuseLaunch(body, lease, at) {
-    if (this.active.get(body.agent) !== body.version) {
-      return `${REASON.VERSION_INACTIVE}: ${lease.name} was not the active version`;
-    }
-    if (body.epoch <= this.#epoch(body)) return `${REASON.EPOCH_STALE}: epoch ${body.epoch} was dispatched before`;
-    const wrong = this.dispatches.refuseLaunch(body, at) ?? this.organisms.refuseLaunch(body);
-    return wrong ?? this.#refuseUnfenced(body, at);
-  }
-
-  /** A start says why the instance before can't act any more; that it died is the control plane's word. */
-  #refuseUnfenced({ dispatch_id: id }, at) {
-    const before = this.organisms.newest.get(id);
-    const ordered = this.dispatches.known.get(id);
-    if (before === undefined || !ordered || ordered.fencedBy === "death") return null;
-    let ended = 0;
-    if (ordered.fencedBy === "expiry") {
-      ended = parseTime(this.leases.get(this.organisms.known.get(before).leaseId).expiresAt);
-    } else if (ordered.fencedBy === "staleness") {
-      ended = parseTime(this.organisms.halted.get(before).at) + FORMATS.limits.stale_after_ms;
-    } else return `holder_unfenced: nothing says why ${before} can't act`;
-    return ended <= parseTime(at) ? null : `holder_unfenced: ${before} may act for a while yet`;
-  }
-
-  // It may come after the lease's end: how long after is the control plane's to decide.
-  #refuseRenewal(known, body) {
-    const before = known.body;
-    const changed = changedByRenewal(before, body);
-    if (changed) return `${REASON.LEASE_MISSING}: a renewal changed ${changed}`;
-    if (body.serial !== before.serial + 1) {
-      return `${REASON.LEASE_MISSING}: renewal ${body.serial} follows renewal ${before.serial}`;
-    }
-    if (known.releasedAt) return `${REASON.LEASE_RELEASED}: a renewal of a lease that was given back`;
-    const halted = this.organisms.halted.get(body.instance_id);
-    if (halted) return `${halted.reason}: a renewal for an instance that is halted since ${halted.at}`;
-    const extra = [...beyond(body.scope, known.scope), ...beyond(body.delegate_scope, before.delegate_scope)];
-    if (!extra.length) return null;
-    return `${REASON.SCOPE_EXCEEDED}: a renewal may not widen: ${[...new Set(extra)].sort().join(", ")}`;
-  }
-
-  #epoch({ dispatch_id: id }) {
+  /** The newest epoch of a dispatch that was leased, 0 for none. */
+  epoch({ dispatch_id: id }) {
     return this.epochs.get(id)?.epoch ?? 0;
-  }
-
-  #above(body) {
-    return this.leases.get(body.parent_lease_id)?.path ?? [];
   }
 }
 

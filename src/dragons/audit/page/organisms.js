@@ -87,4 +87,10 @@ export class Organisms {
     if (agent !== undefined && action === "release") this.held.delete(agent);
     return null;
   }
+
+  /** Quarantine an agent again whose release doesn't count any more. */
+  isolate(agent) {
+    this.held.add(agent);
+    for (const instance of this.known.values()) if (instance.agent === agent) instance.acts.add("quarantine");
+  }
 }
