@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from dragons.audit.context import Wanted, find_context
 from dragons.audit.pack import (
     FORMAT,
     PACK,
@@ -27,7 +28,7 @@ from dragons.audit.pack import (
     open_pack,
     write_pack,
 )
-from dragons.audit.select import PackLines, Placed, Shown, Wanted, find_context, pack_statement, selects
+from dragons.audit.select import PackLines, Placed, Shown, pack_statement, selects
 from dragons.audit.verdicts import Report
 from dragons.audit.verify import verify_file
 from dragons.core.canonical import decode, encode

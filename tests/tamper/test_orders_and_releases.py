@@ -260,6 +260,23 @@ def test_the_agent_that_it_released(plane: Plane, acme: Tenancy, told: Story, ju
     assert verdict(judge, told) == ("organism_quarantined", 17)
 
 
+def test_a_session_shows_why_its_instance_was_isolated_again(told: Story, judge: Judge) -> None:
+    """The release and the key's end are in its pack: nothing but the key is to blame."""
+    key = hire(told)
+    _, first = ordered(told, key)
+    session = work.open_session(told.book, first, "reconcile")
+    healing.intervene(told.book, "reconciler", "release", signer=key)
+    end(told, key)
+    healing.transition(told.book, told.agent, Trigger.OPERATOR_QUARANTINED)
+    healing.transition(told.book, first, Trigger.REVOKED)
+    for one in (told.session, session):
+        work.abandon(told.book, one)
+        parts = packs.export(told.book, packs.session_of(one.session_id))
+        report = judge(parts, pin=told.book.pin)
+        blamed = {str(question) for question, said in report.verdicts.items() if said.fault}
+        assert blamed == {"signer"}
+
+
 def test_an_agent_that_another_one_released_since(acme: Tenancy, told: Story, judge: Judge) -> None:
     second, since = acme.hire("operator"), acme.now
     for signer in (second, acme.operator):

@@ -53,8 +53,10 @@ class FleetQuery(Request):
 
 
 class MtboiQuery(Request):
+    """`until_ms` 0, or a time that lies ahead, is now."""
+
     agent: _Text = ""
-    until: _Text = ""
+    until_ms: _Size = 0
     page: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     limit: Limit = 100
 

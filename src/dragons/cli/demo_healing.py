@@ -17,11 +17,11 @@ from dragons.cli.telephone import Telephone
 if TYPE_CHECKING:
     from dragons.wire.fleet import FleetMember
 
-# How the server is started for it: a second is long when a stall is three.
+# How the server is started for it: a second is long when a stall is four.
 PACE = {"DRAGONS_HEARTBEAT_SECONDS": "1", "DRAGONS_SWEEP_SECONDS": "1"}
 RESTARTS_MAX = 2
 _POLICY = (
-    "--degrade-after", "3s", "--autoheal-after", "15s", "--restarts-max", str(RESTARTS_MAX),
+    "--degrade-after", "4s", "--autoheal-after", "15s", "--restarts-max", str(RESTARTS_MAX),
     "--restart-window", "10m", "--backoff-first", "1s",
 )  # fmt: skip
 _CALL_SECONDS_MAX = 30
@@ -103,7 +103,7 @@ class Healing:
 
     def degrade(self) -> None:
         stage = self.stage
-        stage.title("It stalls: its heart beats, but nothing new came of it for 3 s")
+        stage.title("It stalls: its heart beats, but nothing new came of it for 4 s")
         stage.until(lambda: self._state("exporter") == "degraded", "the stalled program was not degraded")
         member = self._members("exporter")[0]
         self.stalled_id = member.instance_id

@@ -6,6 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.console import Group
 from rich.live import Live
@@ -22,7 +23,7 @@ from dragons.core.vocabulary import OrganismState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from dragons.wire.fleet import Fleet, FleetMember
 
@@ -199,22 +200,34 @@ def _cells(member: FleetMember) -> dict[str, str]:
 def _follow(look: Callable[[int], Fleet], interval: float) -> None:
     """Refresh until Ctrl-C. While the control plane can't be asked, the last table says how old it is."""
     target, waiting = console(), threading.Event()
-    found = look(_fitting(target.height))
-    view = screen(found, width=target.width)
+    found = look(_most(target.height))
+    view = within(found, target)
     try:
         with Live(view, console=target, screen=True, auto_refresh=False) as live:
             while not waiting.wait(interval):
                 trouble = ""
                 try:
-                    found = look(_fitting(target.height))
+                    found = look(_most(target.height))
                 except DragonsError as error:
                     trouble = f"not current since {moment(found.as_of)}: {error.message}"
-                view = screen(found, width=target.width, trouble=trouble)
+                view = within(found, target, trouble)
                 live.update(view, refresh=True)
     except KeyboardInterrupt:
         # The terminal gets its own screen back; what was seen last stays on it.
         show(view)
 
 
-def _fitting(height: int) -> int:
+def within(found: Fleet, target: Console, trouble: str = "") -> RenderableType:
+    """The screen with as many instances as the terminal has lines for; the totals are always on it."""
+    while True:
+        view = screen(found, width=target.width, trouble=trouble)
+        over = len(target.render_lines(view, pad=False)) - target.height
+        if over <= 0 or len(found.members) <= 1:
+            return view
+        # An instance that is not well may have two lines.
+        kept = found.members[: -max(1, over // 2)]
+        found = msgspec.structs.replace(found, members=kept)
+
+
+def _most(height: int) -> int:
     return max(1, min(PAGE_MAX, height - _AROUND))

@@ -13,6 +13,7 @@ from dragons.cli.command import GOVERN, command
 from dragons.cli.context import Cli
 from dragons.cli.output import fact_list, table
 from dragons.cli.values import duration, moment
+from dragons.core.clock import parse_time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,9 +49,9 @@ def mtboi(
 def collect(cli: Cli, agent: str) -> MtboiView:
     """The figure with all its pages, as of one moment; `next_page` says where the limit cut it off."""
     first = last = cli.client.mtboi(agent, limit=_PAGE)
-    spans, hands = list(first.spans), list(first.hands)
+    spans, hands, until_ms = list(first.spans), list(first.hands), parse_time(first.until)
     while 0 <= last.next_page < _PAGES_MAX:
-        last = cli.client.mtboi(agent, until=first.until, page=last.next_page, limit=_PAGE)
+        last = cli.client.mtboi(agent, until_ms=until_ms, page=last.next_page, limit=_PAGE)
         spans += last.spans
         hands += last.hands
     return msgspec.structs.replace(first, spans=spans, hands=hands, next_page=last.next_page)

@@ -10,6 +10,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from dragons.audit.context import Wanted, find_context
 from dragons.audit.pack import (
     FORMAT,
     PACK,
@@ -21,14 +22,7 @@ from dragons.audit.pack import (
     write_pack,
 )
 from dragons.audit.page import EmbeddedPage
-from dragons.audit.select import (
-    PackLines,
-    Placed,
-    Wanted,
-    check_selection,
-    find_context,
-    pack_statement,
-)
+from dragons.audit.select import PackLines, Placed, check_selection, pack_statement
 from dragons.control.ports import Filter, Reader
 from dragons.control.records import record_of
 from dragons.control.rows import ReceiptRow

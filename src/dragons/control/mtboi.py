@@ -74,7 +74,7 @@ class Expansion(NamedTuple):
 
 def window_at(now_ms: int) -> Window:
     """The window that ends at `now_ms`."""
-    return Window(now_ms - WINDOW_MS, now_ms)
+    return Window(max(0, now_ms - WINDOW_MS), now_ms)
 
 
 def expand_mtboi(
@@ -124,7 +124,7 @@ def _counted_ms(span: Span, window: Window) -> int:
 
 def _proven(span: Span, window: Window, names: Mapping[int, str]) -> ProvenSpan:
     # An end that came after the window is none of it.
-    ended = span.ended_seq if span.ended_ms is not None and span.ended_ms < window.until_ms else None
+    ended = span.ended_seq if span.ended_ms is not None and span.ended_ms <= window.until_ms else None
     return ProvenSpan(
         span,
         _counted_ms(span, window),

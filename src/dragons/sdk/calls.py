@@ -109,8 +109,10 @@ def show_fleet(
     return _get("/v1/fleet", fleet.Fleet, agent=agent_name, state=state, skip=skip, limit=limit)
 
 
-def mtboi(agent_name: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> Call[fleet.MtboiView]:
-    return _get("/v1/mtboi", fleet.MtboiView, agent=agent_name, until=until, page=page, limit=limit)
+def mtboi(
+    agent_name: str = "", *, until_ms: int = 0, page: int = 0, limit: int = 100
+) -> Call[fleet.MtboiView]:
+    return _get("/v1/mtboi", fleet.MtboiView, agent=agent_name, until_ms=until_ms, page=page, limit=limit)
 
 
 def list_incidents(

@@ -150,8 +150,10 @@ class OperatorClient:
     def fleet(self, agent: str = "", *, state: str = "", skip: int = 0, limit: int = 100) -> fleets.Fleet:
         return self.transport.send(calls.show_fleet(agent, state=state, skip=skip, limit=limit))
 
-    def mtboi(self, agent: str = "", *, until: str = "", page: int = 0, limit: int = 100) -> fleets.MtboiView:
-        return self.transport.send(calls.mtboi(agent, until=until, page=page, limit=limit))
+    def mtboi(
+        self, agent: str = "", *, until_ms: int = 0, page: int = 0, limit: int = 100
+    ) -> fleets.MtboiView:
+        return self.transport.send(calls.mtboi(agent, until_ms=until_ms, page=page, limit=limit))
 
     def incidents(
         self, agent: str = "", *, open_only: bool = False, limit: int = 100

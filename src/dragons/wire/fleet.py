@@ -89,7 +89,7 @@ class MtboiView(Response):
     """The figure over [since, until) and one page of what it is made of.
 
     `mtboi_seconds` is `running_ms` div 1000 div max(1, `interventions`); `running_ms` is the sum of
-    `counted_ms` over all pages. The next page is asked for with the same `until`; -1 when there is none.
+    `counted_ms` over all pages. The next page is asked for with `until_ms` of the same moment; -1 when there is none.
     """
 
     agent: str

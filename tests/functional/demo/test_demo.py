@@ -80,7 +80,7 @@ def test_the_changed_copy_is_refused_by_name(shown: Shown) -> None:
 
 def test_what_stalls_is_degraded_then_healed_with_the_next_epoch(shown: Shown) -> None:
     assert re.search(r"exporter@v1 +\w{12} +degraded +\d+s ", step(shown, 13))
-    assert "no verified progress for 3 s" in step(shown, 13)
+    assert "no verified progress for 4 s" in step(shown, 13)
     assert re.search(r"exporter@v1 +\w{12} +running .* 2 +1 +- +local", step(shown, 15))
 
 

@@ -81,7 +81,7 @@ def test_a_narrow_terminal_has_the_reason_below() -> None:
     assert max(len(line) for line in out.splitlines()) <= 100
 
 
-@pytest.mark.parametrize("width", [60, 70, 80, 90, 100, 120, 140, 200])
+@pytest.mark.parametrize("width", [76, 80, 90, 100, 120, 140, 200])
 def test_nothing_is_cut_that_there_is_room_for(width: int) -> None:
     """What a column was dropped for is told below, for whatever is not well."""
     out = shown(fleet(member(), STUCK), width=width)
@@ -130,6 +130,19 @@ def test_json_is_the_answer_itself(tmp_path: Path, capsys: pytest.CaptureFixture
     assert asked.asked[0][2]["limit"] == 7
     found = json.loads(capsys.readouterr().out)
     assert msgspec.convert(found, Fleet) == fleet(member())
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 8), (200, 40), (76, 12)])
+def test_the_totals_are_always_on_the_screen(width: int, height: int) -> None:
+    console = Console(file=io.StringIO(), width=width, height=height, highlight=False, emoji=False)
+    found = fleet(*[STUCK] * 20, *[member()] * 20, total=312)
+    view = module.within(found, console)
+    lines = console.render_lines(view, pad=False)
+    text = "\n".join("".join(segment.text for segment in line) for line in lines)
+    assert len(lines) <= height
+    assert "40 instances" in text
+    left = 312 - text.count("@v3")
+    assert f"… and {left} more" in text
 
 
 class Turns:

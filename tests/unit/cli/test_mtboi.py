@@ -9,6 +9,7 @@ import pytest
 
 from dragons.cli import mtboi as module
 from dragons.cli.output import Format
+from dragons.core.clock import parse_time
 from dragons.wire.fleet import InterventionView, MtboiView, SpanView
 from tests.unit.cli.answers import cli_with
 
@@ -74,9 +75,9 @@ def test_all_pages_are_of_one_moment(tmp_path: Path, capsys: pytest.CaptureFixtu
     module.mtboi(cli, agent="clerk", expand=True)
     found = msgspec.convert(json.loads(capsys.readouterr().out), MtboiView)
     assert [len(found.spans), len(found.hands), found.next_page] == [2, 2, -1]
-    until = figure().until
+    until_ms = parse_time(figure().until)
     assert asked_for == [
-        {"limit": 500}, {"until": until, "page": 1, "limit": 500}, {"until": until, "page": 2, "limit": 500},
+        {"limit": 500}, {"until_ms": until_ms, "page": 1, "limit": 500}, {"until_ms": until_ms, "page": 2, "limit": 500},
     ]  # fmt: skip
 
 

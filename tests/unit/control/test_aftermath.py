@@ -102,7 +102,8 @@ def test_what_is_isolated_stays_so_and_its_release_starts_nothing(
 
 def test_a_child_ends_with_the_lease_that_it_hangs_on(plane: Plane, acme: Tenancy, thief: Thief) -> None:
     acme.ready("notifier", ["send:email"])
-    acme.ready(delegate=["send:email"])
+    plane.clock.advance(1)  # the newest dock is taken
+    acme.dock("reconciler", ["read:payments"], delegate=["send:email"])
     ordered = acme.dispatch(scope=["read:payments", "send:email"], signer=thief.key)
     parent = acme.started(
         RECONCILER, dispatch_id=ordered, scope=("read:payments",), delegate_scope=("send:email",)

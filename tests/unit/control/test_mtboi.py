@@ -162,3 +162,22 @@ def _check_sums(acme: Tenancy, limit: int) -> None:
 def _tried(act: Callable[[], object]) -> None:
     with suppress(ConflictError):
         act()
+
+
+def test_spans_of_dispatched_and_delegated_instances_are_proven_too(plane: Plane, acme: Tenancy) -> None:
+    manifest, other = acme.ready(delegate=["send:email"]), acme.ready("notifier", ["send:email"])
+    ordered = acme.started(manifest, dispatch_id=acme.dispatch(), node="here")
+    parent = acme.started(manifest, delegate_scope=("send:email",))
+    acme.beat(ordered, 1)
+    acme.renew(ordered)
+    child = acme.delegate(parent, other, ["send:email"])
+    assert isinstance(child, Agent)
+    plane.clock.advance(HOUR_MS)
+    acme.intervene(ordered.instance_id, "redispatch")
+    (page,) = expanded(acme)
+    spans = {one.span.instance_id: one for one in page.spans}
+    issued = {header.instance_id: header.receipt_id for header in acme.receipts(Kind.LEASE_ISSUED)}
+    for agent in (ordered, parent, child):
+        assert spans[agent.instance_id].began_by == issued[agent.instance_id]
+    assert spans[ordered.instance_id].ended_by
+    assert not spans[child.instance_id].ended_by

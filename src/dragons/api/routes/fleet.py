@@ -7,8 +7,7 @@ from dragons.api.operation import Call, Operation
 from dragons.api.query import FleetQuery, MtboiQuery
 from dragons.control.mtboi import window_at
 from dragons.control.ports import Reader
-from dragons.core.clock import parse_time
-from dragons.core.errors import InvalidInputError, NotFoundError
+from dragons.core.errors import NotFoundError
 from dragons.core.vocabulary import OrganismState
 from dragons.wire.fleet import Fleet, MtboiView
 
@@ -25,14 +24,13 @@ async def show(call: Call[FleetQuery]) -> Fleet:
 
 
 async def mtboi(call: Call[MtboiQuery]) -> MtboiView:
-    """MTBOI of an agent, or of the fleet, over the 30 days before `until`, and one page of its proofs."""
+    """MTBOI of an agent, or of the fleet, over the 30 days before `until_ms`, and one page of its proofs.
+
+    `until_ms` 0, or a time that lies ahead, is now; the answer says which moment it is of.
+    """
     asked, tenant_id = call.input, call.caller.tenant_id
     now_ms = call.backend.clock.now_ms()
-    until_ms = parse_time(asked.until) if asked.until else now_ms
-    if until_ms > now_ms:
-        raise InvalidInputError(
-            "until_ahead", "A figure can't be of a time that lies ahead.", fix="Leave `until` out for now."
-        )
+    until_ms = min(asked.until_ms or now_ms, now_ms)
     agent = asked.agent or None
 
     def look(reader: Reader) -> MtboiView:

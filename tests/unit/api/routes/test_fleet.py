@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from dragons.core.clock import parse_time
 from dragons.core.statement import envelope_json
 from tests.support.server import AGENT, Plane, Tenant
 
@@ -83,7 +84,7 @@ def test_mtboi_is_what_its_pages_add_up_to(tenant: Tenant) -> None:
     tenant.launch(manifest)
     first = tenant.get(f"/v1/mtboi?agent={AGENT}&limit=2")
     assert (len(first["spans"]), len(first["hands"]), first["next_page"]) == (2, 2, 1)
-    second = tenant.get(f"/v1/mtboi?agent={AGENT}&limit=2&page=1&until={first['until']}")
+    second = tenant.get(f"/v1/mtboi?agent={AGENT}&limit=2&page=1&until_ms={parse_time(first['until'])}")
     assert (len(second["spans"]), len(second["hands"]), second["next_page"]) == (2, 1, -1)
     spans = first["spans"] + second["spans"]
     assert sum(one["counted_ms"] for one in spans) == first["running_ms"] == second["running_ms"]
@@ -99,7 +100,9 @@ def test_mtboi_is_what_its_pages_add_up_to(tenant: Tenant) -> None:
 def test_a_figure_of_nothing(tenant: Tenant) -> None:
     tenant.prepare()
     assert tenant.send("GET", "/v1/mtboi?agent=nobody").code == "agent_missing"
-    assert tenant.send("GET", f"/v1/mtboi?until={tenant.now(60_000)}").code == "until_ahead"
-    assert tenant.send("GET", "/v1/mtboi?until=yesterday").status == 422
+    assert tenant.send("GET", "/v1/mtboi?until_ms=yesterday").status == 422
+    # A time that lies ahead is now; the oldest window begins with the epoch.
+    assert tenant.get("/v1/mtboi?until_ms=9000000000000")["until"] <= tenant.now()
+    assert tenant.get("/v1/mtboi?until_ms=1")["since"] == "1970-01-01T00:00:00.000Z"
     found = tenant.get(f"/v1/mtboi?agent={AGENT}")
     assert (found["mtboi_seconds"], found["spans"], found["next_page"]) == (0, [], -1)
