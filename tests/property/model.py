@@ -14,8 +14,7 @@ S = OrganismState
 MINUTE_MS = 60_000
 BACKDATE_MS = 10_000
 GRACE_MS = 5 * MINUTE_MS
-# Two sweeps that lie further apart tell of an outage, and progress is noted no more often than this.
-AWAY_MS = 30_000
+# Progress is noted no more often than this.
 NOTE_MS = 1_000
 SILENT_MS = 30 * MINUTE_MS
 HEAL_MS = 60 * MINUTE_MS
@@ -101,7 +100,6 @@ class Model:
     instances: list[Instance] = field(default_factory=list)
     revoked: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
-    swept_ms: int | None = None
 
     # --- what is allowed -------------------------------------------------------------------------
 
@@ -192,11 +190,7 @@ class Model:
         """True when nothing speaks against a renewal but that the lease lapsed, within its grace."""
         if {reason for reason, _ in self.ends(one, now_ms)} - {Reason.LEASE_EXPIRED}:
             return False
-        lapsed_ms = now_ms - one.expires_ms
-        if self.swept_ms is not None and now_ms - self.swept_ms > AWAY_MS:
-            # The control plane seems to have been away since it swept last.
-            lapsed_ms = max(0, self.swept_ms - one.expires_ms)
-        return lapsed_ms < GRACE_MS
+        return now_ms - one.expires_ms < GRACE_MS
 
     # --- what follows ----------------------------------------------------------------------------
 
@@ -259,7 +253,6 @@ class Model:
         It is asked only where two are right: when a parent and its child stall at the same time, the child
         stops with its parent's lease or is quarantined before.
         """
-        self.swept_ms = now_ms
         for one in self.instances:
             if one.state in LIVE and one.path & self.revoked.keys():
                 self.change(one, S.STOPPED, now_ms)

@@ -62,7 +62,7 @@ _DENIALS = {
     Reason.TTL_EXCEEDED: _TTL,
     Reason.DELEGATION_TOO_DEEP: "Delegate from an instance nearer to the first lease.",
     Reason.ORGANISM_AUTOHEALING: "Wait until the instance sends heartbeats and makes progress again.",
-    Reason.ORGANISM_QUARANTINED: "Find out why it was quarantined: `dragons receipts list --agent NAME`.",
+    Reason.ORGANISM_QUARANTINED: "Find out why: `dragons incidents list --agent NAME`. `dragons agents release NAME` ends it.",
     Reason.ORGANISM_STOPPED: _RELAUNCH,
     Reason.AUTHORITY_STALE: "See that the control plane can be reached: `dragons doctor`.",
     Reason.CLOCK_JUMPED: "Keep the machine's clock steady, then launch a new instance.",

@@ -84,7 +84,7 @@ def test_the_grace_is_the_policy_s(plane: Plane, acme: Tenancy, agent: Agent) ->
 
 def test_an_outage_of_the_control_plane_uses_up_no_grace(plane: Plane, acme: Tenancy, agent: Agent) -> None:
     plane.clock.advance(LEASE_MS - 1)
-    acme.sweep()
+    acme.sweep(outage_after_ms=OUTAGE_AFTER_MS)
     plane.clock.advance(GRACE_MS + 60_000)
     # Before the first sweep, and after it has written down that it was away.
     first = acme.renew(agent)
@@ -100,7 +100,7 @@ def test_an_outage_of_the_control_plane_uses_up_no_grace(plane: Plane, acme: Ten
 def test_a_short_pause_between_sweeps_is_no_outage(plane: Plane, acme: Tenancy, agent: Agent) -> None:
     acme.publish_policy(lease_grace_seconds=2)
     plane.clock.advance(LEASE_MS - 1)
-    acme.sweep()
+    acme.sweep(outage_after_ms=OUTAGE_AFTER_MS)
     plane.clock.advance(OUTAGE_AFTER_MS)
     assert is_refused(acme.renew(agent), Reason.LEASE_EXPIRED)
 

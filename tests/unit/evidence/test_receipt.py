@@ -155,5 +155,5 @@ def test_the_kinds_of_statement_are_part_of_the_format() -> None:
     assert kinds == {
         "RECEIPT": "receipt", "CLAIM": "claim", "SESSION": "session", "CLOSING": "closing", "DENIAL": "denial",
         "DECISION": "decision", "ABANDONMENT": "abandonment", "TRANSITION": "transition", "INTERVENTION": "intervention",
-        "ERASURE": "erasure",
+        "ERASURE": "erasure", "REDISPATCH": "redispatch", "DISPATCH_END": "dispatch-end", "DELIVERY": "delivery",
     }  # fmt: skip

@@ -119,13 +119,18 @@ class SqlReader(FleetReader, LivenessReader):
     ) -> Sequence[rows.InstanceRow]:
         table = schema.MIRRORS[rows.InstanceRow].table
         query = select(*columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
-        if agent is not None:
-            query = query.where(table.c.agent == agent)
-        if live:
-            query = query.where(schema.IS_LIVE)
         if dispatch_id is not None:
             query = query.where(table.c.dispatch_id == dispatch_id)
-        return self._rows(rows.InstanceRow, query.order_by(table.c.instance_id))
+        if agent is not None:
+            query = query.where(table.c.agent == agent)
+        if live or (agent is not None and dispatch_id is None):
+            # Each index by agent is of live or of stopped ones, so all of an agent's are asked for in two parts.
+            parts = (schema.IS_LIVE,) if live else (schema.IS_LIVE, schema.IS_STOPPED)
+            found = [row for part in parts for row in self._rows(rows.InstanceRow, query.where(part))]
+        else:
+            found = self._rows(rows.InstanceRow, query)
+        # Sorted here: SQLite would read the whole tenant by the primary key to save itself the sorting.
+        return sorted(found, key=lambda row: row.instance_id)
 
     def live_under(self, tenant_id: str, dock_id: str, *, but_dispatch: str) -> int:
         key = {"tenant_id": tenant_id, "dock_id": dock_id, "dispatch_id": but_dispatch}

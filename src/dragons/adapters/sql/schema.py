@@ -151,7 +151,6 @@ versions = Table("schema_version", metadata, Column("version", Integer, primary_
 
 _instances = MIRRORS[rows.InstanceRow].table
 # Indexes end with what their rows are ordered by, or SQLite takes the primary key and reads the whole tenant.
-Index("instances_by_agent", _instances.c.tenant_id, _instances.c.agent, _instances.c.instance_id)
 Index("instances_by_dispatch", _instances.c.tenant_id, _instances.c.dispatch_id, _instances.c.instance_id)
 # Literally, because an index with a condition serves only queries that state it as it is.
 IS_LIVE = _instances.c.state != literal_column("'stopped'")

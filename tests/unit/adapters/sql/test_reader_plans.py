@@ -23,7 +23,7 @@ QUERIES: dict[str, tuple[str, Ask]] = {
         "instances_live_by_agent",
         lambda r: r.instances("t", agent="a", live=True),
     ),
-    "instances of an agent": ("instances_by_agent", lambda r: r.instances("t", agent="a")),
+    "instances of an agent": ("instances_live_by_agent", lambda r: r.instances("t", agent="a")),
     "instances of a dispatch": ("instances_by_dispatch", lambda r: r.instances("t", dispatch_id="d")),
     "live instances of a dispatch": (
         "instances_by_dispatch",

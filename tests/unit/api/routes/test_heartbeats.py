@@ -14,12 +14,12 @@ def body(*beats: Envelope) -> dict[str, object]:
 
 def test_an_instance_learns_its_state(tenant: Tenant) -> None:
     instance = tenant.launch()
-    progress = Progress(sequence=1, digest="a" * 64, source="receipts")
+    progress = Progress(sequence=1, digest="a" * 64, source="output")
     answer = instance.post("/v1/heartbeats", body(instance.heartbeat(progress=progress)))
     assert answer == {"accepted": 1, "refused": {}, "state": "running", "epoch": 1}
     shown = tenant.get(f"/v1/instances/{instance.instance_id}")
     assert 0 <= shown["pulse_age_ms"] < 10_000
-    assert (shown["progress_sequence"], shown["progress_source"]) == (1, "receipts")
+    assert (shown["progress_sequence"], shown["progress_source"]) == (1, "output")
 
 
 def test_a_node_sends_many_at_once(tenant: Tenant) -> None:
