@@ -127,6 +127,7 @@ class Node:
             results=results,
             held=frozenset(one.order.order_id for one in self.running.values()),
             fresh=self.is_fresh,
+            number=self.turn,
         )
         caller = Caller(acme.tenant_id, Role.LAUNCHER)
         self.fleet.world.send(

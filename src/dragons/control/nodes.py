@@ -36,7 +36,8 @@ class Dead(NamedTuple):
 class NodeReport(NamedTuple):
     """What a node says. `held` are the orders that it is at work on.
 
-    With `fresh` the report is whole: `running` names every instance that the node runs.
+    With `fresh` the report is whole: `running` names every instance that the node runs. `number` grows with
+    every report of a node, so that a whole one that was overtaken buries nothing that was started since.
     """
 
     node: str
@@ -45,6 +46,7 @@ class NodeReport(NamedTuple):
     results: tuple[OrderResult, ...] = ()
     held: frozenset[str] = frozenset()
     fresh: bool = False
+    number: int = 0
     version: str = ""
 
 
@@ -60,6 +62,7 @@ def report_node(tx: Transaction, issuer: Signer, caller: Caller, report: NodeRep
             tx.now_ms,
             len(report.running),
             report.version,
+            max(report.number, 0 if known is None else known.number),
         )
     )
     for result in report.results:
@@ -68,7 +71,7 @@ def report_node(tx: Transaction, issuer: Signer, caller: Caller, report: NodeRep
         instance = tx.instance(tenant_id, one.instance_id)
         if instance is not None and instance.node == report.node:
             _dead(tx, issuer, instance, one.detail, completed=one.completed)
-    if report.fresh:
+    if report.fresh and (known is None or report.number == 0 or report.number > known.number):
         for instance in tx.instances(tenant_id, live=True):
             if instance.node == report.node and instance.instance_id not in report.running:
                 _dead(tx, issuer, instance, "its node no longer runs it")

@@ -303,7 +303,7 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A node as it last reported."""
+    """A node as it last reported; `number` is that of its newest whole report."""
 
     tenant_id: str
     node: str
@@ -311,6 +311,7 @@ class NodeRow:
     seen_ms: int
     running: int
     version: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

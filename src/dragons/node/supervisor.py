@@ -50,7 +50,7 @@ class Supervisor:
         self._client = client
         self._dispatcher = dispatcher
         self._tell = tell
-        self._whole_due_ms = 0
+        self._whole_due_ms = self._number = 0
         self._trouble = ""
         self._pause_seconds = PAUSE_SECONDS_FIRST
 
@@ -106,9 +106,15 @@ class Supervisor:
             results=list(news.results),
             held=held,
             fresh=whole,
+            number=self._next_number(),
             version=__version__,
             wait_ms=wait_ms,
         )
+
+    def _next_number(self) -> int:
+        # By the clock, so that it also grows from one start of the node to the next.
+        self._number = max(self._number + 1, self._place.clock.now_ms())
+        return self._number
 
     def _carry_out(self, answer: NodeOrders, stop: Event) -> None:
         for order in answer.orders:

@@ -112,7 +112,8 @@ class NodeReport(Request):
     """What a node says. `held` are the orders that it is at work on: all others are given to it again.
 
     With `fresh` the report is whole: what the control plane believes to run there and `running` does not
-    name has ended. The answer comes at once when there are orders, else after up to `wait_ms`.
+    name has ended. `number` grows with every report of the node; a whole report that was overtaken by a
+    later one says nothing any more, and one with 0 is always taken as the newest. The answer comes at once when there are orders, else after up to `wait_ms`.
     """
 
     running: Annotated[list[InstanceId], msgspec.Meta(max_length=RUNNING_MAX)] = []
@@ -120,6 +121,7 @@ class NodeReport(Request):
     results: Annotated[list[OrderResult], msgspec.Meta(max_length=RESULTS_MAX)] = []
     held: Annotated[list[Id], msgspec.Meta(max_length=RUNNING_MAX)] = []
     fresh: bool = False
+    number: Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)] = 0
     version: Annotated[str, msgspec.Meta(max_length=100)] = ""
     wait_ms: Annotated[int, msgspec.Meta(ge=0, le=WAIT_MS_MAX)] = 0
 

@@ -204,3 +204,22 @@ def test_a_start_of_a_held_dispatch_is_not_tried_again(acme: Tenancy, agent: Age
     acme.intervene(agent.instance_id, "quarantine")
     acme.plane.write(lambda tx: fail_start(tx, acme.issuer, start, "refused"))
     assert (acme.instance(agent).state, orders(acme)) == (S.QUARANTINED, [])
+
+
+def test_a_whole_report_that_was_overtaken_buries_nothing(plane: Plane, acme: Tenancy) -> None:
+    manifest = acme.ready(scope=["read:payments"])
+    dispatch_id = acme.dispatch()
+
+    def report(number: int, *running: str) -> list[OrderRow]:
+        told = NodeReport("here", running, fresh=True, number=number)
+        return plane.write(lambda tx: report_node(tx, acme.issuer, acme.caller, told))
+
+    (order,) = report(10)
+    agent = acme.launch(manifest, dispatch_id=dispatch_id, epoch=order.epoch, node="here")
+    assert isinstance(agent, Agent)
+    report(12, agent.instance_id)
+    # Composed before the launch, delivered after it.
+    report(11)
+    assert acme.instance(agent).state is OrganismState.RUNNING
+    report(13)
+    assert acme.instance(agent).state is OrganismState.AUTOHEALING

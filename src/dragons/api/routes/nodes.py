@@ -29,6 +29,7 @@ async def report(call: Call[NodeReport]) -> NodeOrders:
         results=tuple(nodes.OrderResult(one.order_id, one.outcome, one.detail) for one in said.results),
         held=held,
         fresh=said.fresh,
+        number=said.number,
         version=said.version,
     )
     orders = await call.write(_shown(lambda tx: nodes.report_node(tx, issuer, call.caller, told)))
