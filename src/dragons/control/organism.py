@@ -59,7 +59,8 @@ def advance(
 ) -> InstanceRow:
     """Let `event` happen to an instance and carry out what follows; the instance as it is then.
 
-    `changes` are what else the event brings for the row: what was sent along with a heartbeat. ConflictError when an operator's act can't be carried out in this state.
+    `changes` are what else the event brings for the row: what was sent along with a heartbeat.
+    ConflictError when an operator's act can't be carried out in this state.
     """
     lease = tx.lease(instance.tenant_id, instance.lease_id)
     if lease is None:
@@ -107,6 +108,15 @@ def look_again(tx: Transaction, tenant_id: str, entries: Sequence[str]) -> None:
         lease = tx.lease(tenant_id, instance.lease_id)
         if lease is not None and not wanted.isdisjoint(lease.path):
             tx.put_timer(TimerRow(tenant_id, ORGANISM_TIMER, instance.instance_id, tx.now_ms))
+
+
+def _look_below(tx: Transaction, tenant_id: str, lease_id: str) -> None:
+    """Have the next sweep look at whoever holds a lease that was delegated under one that was withdrawn."""
+    for lease in tx.leases_under(tenant_id, lease_id):
+        holder = tx.instance(tenant_id, lease.instance_id)
+        if holder is not None and holder.state is not OrganismState.STOPPED:
+            tx.put_timer(TimerRow(tenant_id, ORGANISM_TIMER, lease.instance_id, tx.now_ms))
+        _look_below(tx, tenant_id, lease.lease_id)
 
 
 def axes_of(reader: Reader, instance: InstanceRow, policy_version: int) -> Axes:
@@ -236,8 +246,7 @@ class _Carrying:
             sign(WITHDRAWAL, body, self._issuer),
             about(tx, as_recorded(tx, instance)),
         )
-        # Leases that were delegated under it end with it.
-        look_again(tx, instance.tenant_id, [name])
+        _look_below(tx, instance.tenant_id, instance.lease_id)
 
 
 def _kept(instance: InstanceRow, organism: Organism, changes: Mapping[str, object]) -> InstanceRow:

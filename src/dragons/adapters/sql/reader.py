@@ -50,6 +50,12 @@ _LIVE_UNDER = select(func.count()).where(
     _INSTANCES.c.dispatch_id != bindparam("dispatch_id"),
     schema.IS_LIVE,
 )
+_LEASES = schema.MIRRORS[rows.LeaseRow].table
+_LEASES_UNDER = select(*columns(rows.LeaseRow)).where(
+    _LEASES.c.tenant_id == bindparam("tenant_id"),
+    _LEASES.c.parent_lease_id == bindparam("parent_lease_id"),
+    _LEASES.c.parent_lease_id.is_not(None),
+)
 _EPOCH = select(schema.epochs.c.epoch).where(
     schema.epochs.c.tenant_id == bindparam("tenant_id"),
     schema.epochs.c.dispatch_id == bindparam("dispatch_id"),
@@ -138,6 +144,11 @@ class SqlReader(FleetReader, LivenessReader):
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
         return self._find(rows.LeaseRow, tenant_id=tenant_id, lease_id=lease_id)
+
+    def leases_under(self, tenant_id: str, parent_lease_id: str) -> Sequence[rows.LeaseRow]:
+        return self._rows(
+            rows.LeaseRow, _LEASES_UNDER, {"tenant_id": tenant_id, "parent_lease_id": parent_lease_id}
+        )
 
     def leases(self, tenant_id: str, *, agent: str | None = None) -> Sequence[rows.LeaseRow]:
         key = {"tenant_id": tenant_id} if agent is None else {"tenant_id": tenant_id, "agent": agent}

@@ -221,6 +221,13 @@ Index(
 )
 _leases = MIRRORS[rows.LeaseRow].table
 Index("leases_by_agent", _leases.c.tenant_id, _leases.c.agent)
+Index(
+    "leases_by_parent",
+    _leases.c.tenant_id,
+    _leases.c.parent_lease_id,
+    sqlite_where=_leases.c.parent_lease_id.is_not(None),
+    postgresql_where=_leases.c.parent_lease_id.is_not(None),
+)
 
 # Evidence, and what decisions about the past rest on.
 APPEND_ONLY = (
