@@ -19,7 +19,6 @@ import typer
 
 from dragons.cli.command import START, command
 from dragons.cli.context import Cli
-from dragons.cli.demo_healing import Healing
 from dragons.cli.exits import Exit
 from dragons.cli.stage import Stage, Surprise
 from dragons.cli.tampering import Tampered, change_one_character
@@ -55,6 +54,9 @@ def demo(
             shutil.rmtree(home)
         stage = Stage(home, steps=_STEPS)
         story = Story(stage, example, Path(folder), out)
+        # Here, because help needs no HTTP client.
+        from dragons.cli.demo_healing import Healing
+
         healing = Healing(stage, Path(folder), out, lambda: story.fingerprint)
         try:
             for step in (*story.steps(), *healing.steps()):

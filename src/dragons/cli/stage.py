@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from dragons.cli.output import console
 from dragons.core.clock import SystemClock
-from dragons.sdk.client import OperatorClient
-from dragons.sdk.home import Home
+
+if TYPE_CHECKING:
+    from dragons.sdk.client import OperatorClient
 
 _START_SECONDS_MAX = 60
 _COMMAND_SECONDS_MAX = 300
@@ -100,6 +102,10 @@ class Stage:
             raise Surprise(f"the control plane did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
         told = json.loads(ready)
         self._environment["DRAGONS_URL"] = told["url"]
+        # Here, because help and verification need no HTTP client.
+        from dragons.sdk.client import OperatorClient
+        from dragons.sdk.home import Home
+
         token = Home(self.home).token(told["tenant_id"])
         self._client = OperatorClient(told["url"], token, clock=SystemClock())
         self.say(f"  ready at {told['url']}, tenant {told['tenant_id']}")

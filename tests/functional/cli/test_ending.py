@@ -52,8 +52,8 @@ def test_a_program_ends_with_its_authority(program: Program, sleeper: Path, way:
         assert instance["instance_id"] in program.run("agents", "show", "sleeper").stdout
         started = time.monotonic()
         if way == "stop":
-            stopped = program.json("agents", "stop", "sleeper", "--reason", "enough")["stopped"]
-            assert [one["instance_id"] for one in stopped] == [instance["instance_id"]]
+            touched = program.json("agents", "stop", "sleeper", "--reason", "enough")["touched"]
+            assert [one["name"] for one in touched] == [instance["instance_id"]]
         elif way == "lease":
             program.json("leases", "revoke", instance["lease_id"], "--reason", "enough")
         else:
