@@ -39,8 +39,10 @@ from dragons.identity.manifest import Manifest
 from dragons.liveness.heartbeat import HEARTBEAT, Heartbeat, Progress
 from tests.simulation.world import DAY_MS, HOUR_MS, MINUTE_MS, Faults, World, seeded_names
 
-SWEEP_MS = 2 * MINUTE_MS
-LEASE_SECONDS = 24 * 3600
+SWEEP_MS = 5 * MINUTE_MS
+LEASE_SECONDS = 3 * 24 * 3600
+# Agents have work for about a third of the time.
+PAUSE_MS_MAX = 6 * DAY_MS
 
 
 @contextmanager
@@ -238,7 +240,7 @@ class ScaleRun:
             return
         if life.then == "completed":
             agent = life.grant.instance.agent
-            self.world.after(self.rng.randrange(2 * DAY_MS), lambda: self._order(agent))
+            self.world.after(self.rng.randrange(PAUSE_MS_MAX), lambda: self._order(agent))
 
     def _order(self, agent: str) -> None:
         try:

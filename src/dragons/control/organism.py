@@ -65,8 +65,9 @@ def advance(
     lease = tx.lease(instance.tenant_id, instance.lease_id)
     if lease is None:
         raise NotFoundError("lease_missing", f"{instance.lease_id} is not on the record.")
-    now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms)
     before = organism_of(instance, lease, tx.dispatch(instance.tenant_id, instance.dispatch_id))
+    since_ms = min(before.pulse_ms, before.owed_ms, before.lease_expires_ms)
+    now = now_of(tx, instance.tenant_id, instance.agent, tx.now_ms, since_ms)
     try:
         done = rules.step(before, event, now)
     except rules.IllegalMoveError as error:

@@ -69,18 +69,22 @@ def thresholds_of(row: PolicyRow) -> LivenessPolicy:
     return _parsed(row.statement)[1]
 
 
-def outages_of(reader: Reader, tenant_id: str, now_ms: int) -> tuple[Outage, ...]:
-    """When the control plane was away lately, the present absence included: its next sweep will note it."""
-    known = tuple((row.from_ms, row.until_ms) for row in reader.outages(tenant_id, now_ms - _OUTAGES_MS))
+def outages_of(
+    reader: Reader, tenant_id: str, now_ms: int, since_ms: int | None = None
+) -> tuple[Outage, ...]:
+    """When the control plane was away since then, the present absence included: its next sweep will note it."""
+    begin_ms = now_ms - _OUTAGES_MS if since_ms is None else since_ms
+    known = tuple((row.from_ms, row.until_ms) for row in reader.outages(tenant_id, begin_ms))
     here = reader.presence(tenant_id)
     if here is None or now_ms - here.seen_ms <= here.outage_after_ms:
         return known
     return (*known, (here.seen_ms, now_ms))
 
 
-def now_of(reader: Reader, tenant_id: str, agent: str, now_ms: int) -> Now:
-    """The time as `dragons.liveness.organism.step` wants it."""
-    return Now(now_ms, policy_of(reader, tenant_id, agent), outages_of(reader, tenant_id, now_ms))
+def now_of(reader: Reader, tenant_id: str, agent: str, now_ms: int, since_ms: int | None = None) -> Now:
+    """The time as `dragons.liveness.organism.step` wants it; outages that ended before `since_ms` don't matter."""
+    outages = outages_of(reader, tenant_id, now_ms, since_ms)
+    return Now(now_ms, policy_of(reader, tenant_id, agent), outages)
 
 
 def _sound(reader: Reader, tenant_id: str, name: str) -> PolicyRow | None:
