@@ -9,11 +9,9 @@ from __future__ import annotations
 from threading import Event
 
 from dragons.core.vocabulary import Reason
+from dragons.node.options import STOPPED
 from dragons.node.pump import Verdict
 from dragons.sdk.instance import Instance
-
-# What a run ends with when its launcher was told to stop it.
-STOPPED = "stopped"
 
 
 class Judge:

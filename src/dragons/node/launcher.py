@@ -25,7 +25,7 @@ from dragons.node.lines import Lines
 from dragons.node.options import Ended, RunOptions, RunResult
 from dragons.node.prepare import Tell, explain_refusal, prepare
 from dragons.node.program import Measured, measure
-from dragons.node.progress import Counted, Meter
+from dragons.node.progress import Meter, ReceiptProgress
 from dragons.node.pump import Pump, forwarding
 from dragons.node.replay import replay
 from dragons.node.streams import Sink
@@ -42,7 +42,7 @@ from dragons.sdk.attachment import (
 from dragons.sdk.client import OperatorClient
 from dragons.sdk.core import SessionCore
 from dragons.sdk.home import Home
-from dragons.sdk.instance import RECEIPTS, Instance, Place
+from dragons.sdk.instance import Instance, Place
 from dragons.sdk.launch import launch
 from dragons.sdk.localstore import LocalStore, closing_name
 from dragons.sdk.operator import Operator
@@ -91,7 +91,7 @@ def run_governed(launcher: Launcher, options: RunOptions) -> RunResult:
     with LocalStore(launcher.home.store_path(config.tenant_id)) as store:
         instance = _launch(launcher, options, measured, Place(url, store, launcher.clock))
         launcher.launched(instance.instance_id)
-        meter = Meter([lines, *files, _Receipts(instance)])
+        meter = Meter([lines, *files, ReceiptProgress(instance)])
         instance.observe = meter.now
         run = _Run(launcher, options, SessionCore(instance, options.goal), measured, lines)
         ended, waiting = run.carry_out()
@@ -99,19 +99,6 @@ def run_governed(launcher: Launcher, options: RunOptions) -> RunResult:
         meter.now()
         result = _result(run.core, measured, ended, waiting, meter.seen)
         return replay(launcher.client, store, result, launcher.pin) if options.replay else result
-
-
-class _Receipts:
-    """Work of the program's own sessions that is on the record and was novel."""
-
-    source = RECEIPTS
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-
-    def look(self) -> Counted:
-        known = self._instance.observe_receipts()
-        return Counted(0, "") if known is None else Counted(known.sequence, known.digest)
 
 
 def _launch(launcher: Launcher, options: RunOptions, measured: Measured, place: Place) -> Instance:

@@ -11,6 +11,9 @@ from dragons.audit.verdicts import Report
 from dragons.authority.lease import TTL_SECONDS_DEFAULT
 from dragons.core.vocabulary import Outcome
 
+# Why a program was stopped when somebody asked for it.
+STOPPED = "stopped"
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -69,7 +72,10 @@ class Ended:
     def describe(self) -> str:
         """`exit status 3`, `killed by SIGSEGV`, and why it was stopped if it was."""
         how = f"killed by {self.signal}" if self.signal else f"exit status {self.exit_status}"
-        return f"stopped because of {self.stopped_because}: {how}" if self.stopped_because else how
+        if not self.stopped_because:
+            return how
+        why = "on demand" if self.stopped_because == STOPPED else f"because of {self.stopped_because}"
+        return f"stopped {why}: {how}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from dragons.core.canonical import canonical
 from dragons.core.hashing import sha256_hex
 from dragons.liveness.heartbeat import Progress
+from dragons.sdk.instance import RECEIPTS, Instance
 
 
 class Counted(NamedTuple):
@@ -33,6 +34,19 @@ class Source(Protocol):
     def source(self) -> str: ...
 
     def look(self) -> Counted: ...
+
+
+class ReceiptProgress:
+    """Work of an instance that is on the record and was novel."""
+
+    source = RECEIPTS
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def look(self) -> Counted:
+        known = self._instance.observe_receipts()
+        return Counted(0, "") if known is None else Counted(known.sequence, known.digest)
 
 
 class Meter:

@@ -94,7 +94,7 @@ def test_threads_run_side_by_side_and_one_is_stopped(
     assert (stopped.ended.stopped_because, stopped.ended.signal) == ("stopped", "SIGTERM")
     assert one.told[-1] == "stopped: the program is stopped"
     found = release(plane, client, stopped)
-    assert (found.outcome, found.detail) == ("failed", "stopped because of stopped: killed by SIGTERM")
+    assert (found.outcome, found.detail) == ("failed", "stopped on demand: killed by SIGTERM")
     other.wait_for(lambda: member(client, "other").state == "running")
     other.stop.set()
     assert other.result().replay == "pass"

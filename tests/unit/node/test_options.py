@@ -46,7 +46,7 @@ def test_operations_are_the_sum_of_actions() -> None:
         ({"exit_status": 139, "signal": "SIGSEGV"}, "killed by SIGSEGV"),
         (
             {"exit_status": 143, "signal": "SIGTERM", "stopped_because": "stopped"},
-            "stopped because of stopped: killed by SIGTERM",
+            "stopped on demand: killed by SIGTERM",
         ),
     ],
 )

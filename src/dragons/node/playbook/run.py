@@ -25,9 +25,9 @@ from dragons.node.playbook.prepare import Allowed, prepare_playbook
 from dragons.node.playbook.runner import Runner
 from dragons.node.playbook.steps import Office
 from dragons.node.prepare import explain_refusal
-from dragons.node.progress import Counted, Meter
+from dragons.node.progress import Meter, ReceiptProgress
 from dragons.sdk.core import SessionCore
-from dragons.sdk.instance import RECEIPTS, Instance, Place
+from dragons.sdk.instance import Instance, Place
 from dragons.sdk.launch import launch
 from dragons.sdk.localstore import LocalStore, closing_name
 from dragons.sdk.session import send_leftovers, working
@@ -90,7 +90,7 @@ def run_playbook(launcher: Launcher, options: PlaybookOptions) -> PlaybookResult
         send_leftovers(store.path, launcher.clock)
         instance = _launch(launcher, book, options, Place(url, store, launcher.clock))
         lines = Lines()
-        instance.observe = Meter([lines, _Receipts(instance)]).now
+        instance.observe = Meter([lines, ReceiptProgress(instance)]).now
         goal = options.goal or f"keep {book.manifest.agent} running"
         core = SessionCore(instance, goal)
         with working(core) as session:
@@ -127,19 +127,6 @@ def _launch(launcher: Launcher, book: Book, options: PlaybookOptions, place: Pla
         )
     except ForbiddenError as error:
         raise explain_refusal(error, book.manifest, has_key=launcher.operator is not None) from error
-
-
-class _Receipts:
-    """Steps of the run that are on the record and were novel."""
-
-    source = RECEIPTS
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-
-    def look(self) -> Counted:
-        known = self._instance.observe_receipts()
-        return Counted(0, "") if known is None else Counted(known.sequence, known.digest)
 
 
 def _close(core: SessionCore, runner: Runner, state: RunState) -> None:
