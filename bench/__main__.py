@@ -52,7 +52,7 @@ def failed(run: Run, *, check: bool) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed or not measured")
-    parser.add_argument("--quick", action="store_true", help="small sizes, less than a minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes, about two minutes")
     parser.add_argument(
         "--only", action="append", choices=list(MEASUREMENTS), metavar="NAME",
         help=f"measure only this, repeatable: {', '.join(MEASUREMENTS)}",
