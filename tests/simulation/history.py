@@ -26,9 +26,9 @@ from tests.simulation.world import (
     seeded_names,
 )
 
-SWEEP_MS = MINUTE_MS
-BEAT_MS = 2 * MINUTE_MS
-REPORT_MS = MINUTE_MS
+SWEEP_MS = 2 * MINUTE_MS
+BEAT_MS = 3 * MINUTE_MS
+REPORT_MS = 5 * MINUTE_MS
 LOOK_MS = 2 * HOUR_MS
 
 
@@ -44,7 +44,7 @@ class Told:
     digest: str
 
 
-def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 8) -> Told:
+def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 6) -> Told:
     """Run one history and judge it; AssertionError names the broken promise."""
     draw = random.Random(seed)
     with seeded_names(random.Random(seed + 1)):
