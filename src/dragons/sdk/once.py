@@ -16,6 +16,7 @@ from dragons.core.errors import InvalidInputError
 from dragons.core.ids import new_nonce
 from dragons.core.vocabulary import Outcome, Reason
 from dragons.evidence.payload import opens
+from dragons.evidence.receipt import Claim
 from dragons.evidence.step import STEP_HAPPENED, STEP_NOT_HAPPENED, agent_step_key, dispatch_step_key
 from dragons.sdk.action import RESULT_BYTES_MAX, Action, checked, digest_of, return_value
 from dragons.sdk.errors import ActionDenied, SessionStateError, StepCompleted, StepInDoubt
@@ -37,8 +38,9 @@ class Doubt(NamedTuple):
 class Step(Action):
     """What the body of `with session.once(...) as step` holds.
 
-    `running` is True where this instance itself began it before and may still be at it. With `resolves` nothing is carried out: the agent says how a step ended that `resolves` had begun, and
-    `reason` is what it says.
+    `running` is True where this instance itself began it before and may still be at it, `waiting` a claim
+    about it that had not been sent when the control plane was asked. With `resolves` nothing is carried
+    out: the agent says how a step ended that `resolves` had begun, and `reason` is what it says.
     """
 
     def __init__(self, capability: str, resource: str, arguments: Mapping[str, Any], name: StepName) -> None:
@@ -47,6 +49,7 @@ class Step(Action):
         self.resolves = ""
         self.reason = ""
         self.running = False
+        self.waiting: Claim | None = None
 
     def ending(self, error: BaseException | None) -> tuple[Outcome, dict[str, Any]]:
         outcome, ending = super().ending(error)
@@ -65,6 +68,8 @@ class StepMemory:
 
     def question(self, session_id: str, step: Step) -> Authorize:
         """What to ask; one that was not answered is asked again, by one caller at a time."""
+        # Looked up before the question: what is sent while the answer is on its way waits no longer after it.
+        step.waiting = self._store.waiting_step(step.name.key)
         attempt = self._unanswered.pop((step.name.key, step.resolves), "") or new_nonce()
         return Authorize(
             session_id=session_id,
@@ -85,7 +90,7 @@ class StepMemory:
             return
         if answer.reason == Reason.STEP_COMPLETED:
             raise self._completed(step, seen)
-        waiting = self._store.waiting_step(step.name.key)
+        waiting = self._store.waiting_step(step.name.key) or step.waiting
         if waiting is not None and waiting.outcome is Outcome.COMPLETED:
             raise self._completed(step, None, waiting.payload_hash)
         step.running = seen.running and waiting is None

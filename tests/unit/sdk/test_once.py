@@ -272,3 +272,17 @@ def test_work_that_was_not_done_yet_is_no_result() -> None:
     waiting.close()
     assert plain_result({"a": 1}) == {"a": 1}
     assert plain_result(object()) is None
+
+
+def test_a_claim_that_was_sent_while_the_answer_came_is_not_forgotten(
+    plane: Plane, core: SessionCore, instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = begin(plane, core)
+    core.finish(step, None)
+    # It waits when the question is asked, and has its receipt when the answer is there.
+    found = [instance.place.store.waiting_step(step.name.key), None]
+    assert found[0] is not None
+    monkeypatch.setattr(instance.place.store, "waiting_step", lambda _: found.pop(0))
+    stands(plane, Reason.STEP_IN_DOUBT, running=True)
+    with pytest.raises(StepCompleted):
+        begin(plane, core)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from dragons.adapters.notify import deliverer
 from dragons.adapters.notify.build import Notifiers, Secrets
 from dragons.adapters.notify.config import parse_config
 from dragons.adapters.notify.deliverer import Deliverer
@@ -368,9 +371,14 @@ def test_the_end_waits_for_nobody(tmp_path: Path) -> None:
 
 
 def test_no_secret_leaves_by_a_log_a_row_or_a_receipt(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # One that was used before prints to where standard error was then.
+    monkeypatch.setattr(deliverer, "_log", structlog.wrap_logger(structlog.PrintLogger(sys.stderr)))
     with http_receiver(500, 200) as receiver, mail_server() as server:
         url = f"{receiver.url}/services/hunter2"
         mail = f"host: localhost, port: {server.port}, from: d@example.org, to: [a@example.org]"
