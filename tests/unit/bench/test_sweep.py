@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from bench.sweep import measure
 from bench.sizes import TINY
+from bench.sweep import measure
 
 
 def test_it_finds_something() -> None:

@@ -59,7 +59,9 @@ def test_every_route_of_the_specification_has_its_call() -> None:
         (
             call.method,
             re.sub(
-                r"/(a|i|tok_1|dck_1|lse_1|ses_1|rcp_1|inc_1|oncall|msg_1|dsp_1|n1|0{64})(?=/|$)", "/*", call.path
+                r"/(a|i|tok_1|dck_1|lse_1|ses_1|rcp_1|inc_1|oncall|msg_1|dsp_1|n1|0{64})(?=/|$)",
+                "/*",
+                call.path,
             ),
         )
         for call in ALL
