@@ -68,6 +68,7 @@ def measure(sizes: Sizes) -> Found:
 
 
 def _wait(client: OperatorClient, sizes: Sizes) -> list[int]:
+    found: list[int] = []
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
         found = _times_ms(client)

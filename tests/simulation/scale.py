@@ -54,7 +54,7 @@ def cheap_signatures() -> Iterator[None]:
         return blake2b(message, key=raw, digest_size=64).digest()
 
     keys.LocalSigner.sign = lambda self, message: digest(self.public_key.raw, message)  # type: ignore[method-assign]
-    keys.PublicKey.verify = lambda self, sig, message: sig == digest(self.raw, message)  # type: ignore[method-assign]
+    keys.PublicKey.verify = lambda self, signature, message: signature == digest(self.raw, message)  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ class _Dice:
 @contextmanager
 def seeded_names(rng: random.Random) -> Iterator[None]:
     """Names drawn from `rng` while the block runs."""
-    before = ids.secrets
+    before = vars(ids)["secrets"]
     ids.secrets = _Dice(rng)  # type: ignore[assignment,attr-defined]
     try:
         yield
