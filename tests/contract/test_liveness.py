@@ -11,6 +11,7 @@ import pytest
 from dragons.control import rows
 from dragons.control.ports import Reader, Transaction
 from dragons.core.errors import StorageError
+from dragons.core.vocabulary import OrganismState
 from tests.contract.conftest import Adapter
 from tests.support.plane import Plane, Tenancy
 
@@ -204,6 +205,27 @@ def test_messages_that_are_over_are_not_due(plane: Plane, acme: Tenancy) -> None
 
     plane.read(look)
     plane.write(look)
+
+
+def test_without_a_limit_no_dispatch_is_left_out(plane: Plane, acme: Tenancy) -> None:
+    mine = replace(DISPATCH, tenant_id=acme.tenant_id, ended_ms=None)
+    put_all(plane, "put_dispatch", [replace(mine, dispatch_id=f"dsp_{number}") for number in range(1_200)])
+    found = plane.read(lambda reader: reader.dispatches(acme.tenant_id, agent=mine.agent, open_only=True))
+    assert len(found) == 1_200
+
+
+def test_what_lives_on_a_node_is_found_by_its_name(plane: Plane, acme: Tenancy, globex: Tenancy) -> None:
+    for tenancy in (acme, globex):
+        here = tenancy.instance(tenancy.started(tenancy.ready()))
+        for name, changes in {
+            "1": {"node": "here"},
+            "2": {"node": "there"},
+            "3": {"node": "here", "state": OrganismState.STOPPED},
+        }.items():
+            row = replace(here, instance_id=name * 32, **changes)  # type: ignore[arg-type]
+            plane.write(lambda tx, row=row: tx.put_instance(row))  # type: ignore[misc]
+    found = plane.read(lambda reader: reader.live_on(acme.tenant_id, "here"))
+    assert [(one.tenant_id, one.instance_id) for one in found] == [(acme.tenant_id, "1" * 32)]
 
 
 def test_dispatches_are_the_newest_first_and_open_ones_apart(plane: Plane, acme: Tenancy) -> None:

@@ -72,8 +72,8 @@ def report_node(tx: Transaction, issuer: Signer, caller: Caller, report: NodeRep
         if instance is not None and instance.node == report.node:
             _dead(tx, issuer, instance, one.detail, completed=one.completed)
     if report.fresh and (known is None or report.number == 0 or report.number > known.number):
-        for instance in tx.instances(tenant_id, live=True):
-            if instance.node == report.node and instance.instance_id not in report.running:
+        for instance in tx.live_on(tenant_id, report.node):
+            if instance.instance_id not in report.running:
                 _dead(tx, issuer, instance, "its node no longer runs it")
     return take_orders(tx, tenant_id, report.node, report.held)
 
@@ -113,9 +113,7 @@ def _dead(
     advance(tx, issuer, instance, Ended(failed=not completed, detail=detail))
 
 
-def launched(tx: Transaction, instance: InstanceRow, order: OrderRow, node: str) -> InstanceRow:
-    """The instance that carries out a start; `node` is empty when somebody else than a node launched it."""
+def launched(tx: Transaction, instance: InstanceRow, order: OrderRow, node: str) -> None:
+    """An instance carries out a start; `node` is empty when somebody else than a node launched it."""
     close_order(tx, order, DONE, instance.instance_id)
-    after = replace(instance, node=node)
-    tx.put_instance(after)
-    return after
+    tx.put_instance(replace(instance, node=node))

@@ -463,11 +463,6 @@ def _move(organism: Organism, trigger: Trigger, reason: str) -> Step:
     return Step(organism._replace(state=after), (Enter(organism.state, after, trigger, reason),))
 
 
-def may_follow(before: OrganismState, after: OrganismState) -> bool:
-    """True when some trigger leads from `before` to `after`."""
-    return any(state is before and to is after for (state, _), to in MOVES.items())
-
-
 def _flapping(restarts: int, policy: LivenessPolicy) -> str:
     return f"{restarts} restarts within {_span(policy.restart_window_ms)}"
 

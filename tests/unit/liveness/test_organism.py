@@ -25,7 +25,6 @@ from dragons.liveness.organism import (
     Trigger,
     Withdraw,
     due_ms,
-    may_follow,
     recent_restarts,
     stall_of,
     step,
@@ -62,14 +61,6 @@ def test_stopped_is_terminal_and_only_operators_end_a_quarantine() -> None:
 def test_nothing_that_is_healed_comes_back() -> None:
     assert S.RUNNING not in {after for (before, _), after in MOVES.items() if before is S.AUTOHEALING}
     assert {after for (before, _), after in MOVES.items() if before is S.QUARANTINED} == {S.STOPPED}
-
-
-@pytest.mark.parametrize("before", list(S))
-@pytest.mark.parametrize("after", list(S))
-def test_a_state_follows_another_when_a_trigger_leads_there(before: S, after: S) -> None:
-    assert may_follow(before, after) is any(
-        state is before and to is after for (state, _), to in MOVES.items()
-    )
 
 
 # --- silence --------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class LivenessReader(Asking):
         return self._find(rows.DispatchRow, tenant_id=tenant_id, dispatch_id=dispatch_id)
 
     def dispatches(
-        self, tenant_id: str, *, agent: str | None = None, open_only: bool = False, limit: int = 1000
+        self, tenant_id: str, *, agent: str | None = None, open_only: bool = False, limit: int | None = None
     ) -> Sequence[rows.DispatchRow]:
         table = schema.MIRRORS[rows.DispatchRow].table
         extra = (table.c.ended_ms.is_(None),) if open_only else ()
@@ -114,7 +114,7 @@ class LivenessReader(Asking):
         return self._rows(rows.OutageRow, query.order_by(table.c.from_ms))
 
     def _newest(
-        self, row: type[Any], by: str, limit: int, *extra: ColumnElement[bool], **key: object
+        self, row: type[Any], by: str, limit: int | None, *extra: ColumnElement[bool], **key: object
     ) -> list[Any]:
         table = schema.MIRRORS[row].table
         query = select(*columns(row)).where(*(table.c[name] == value for name, value in key.items()), *extra)

@@ -50,6 +50,11 @@ _LIVE_UNDER = select(func.count()).where(
     _INSTANCES.c.dispatch_id != bindparam("dispatch_id"),
     schema.IS_LIVE,
 )
+_LIVE_ON = select(*columns(rows.InstanceRow)).where(
+    _INSTANCES.c.tenant_id == bindparam("tenant_id"),
+    _INSTANCES.c.node == bindparam("node"),
+    schema.IS_LIVE,
+)
 _LEASES = schema.MIRRORS[rows.LeaseRow].table
 _LEASES_UNDER = select(*columns(rows.LeaseRow)).where(
     _LEASES.c.tenant_id == bindparam("tenant_id"),
@@ -137,6 +142,9 @@ class SqlReader(FleetReader, LivenessReader):
             found = self._rows(rows.InstanceRow, query)
         # Sorted here: SQLite would read the whole tenant by the primary key to save itself the sorting.
         return sorted(found, key=lambda row: row.instance_id)
+
+    def live_on(self, tenant_id: str, node: str) -> Sequence[rows.InstanceRow]:
+        return self._rows(rows.InstanceRow, _LIVE_ON, {"tenant_id": tenant_id, "node": node})
 
     def live_under(self, tenant_id: str, dock_id: str, *, but_dispatch: str) -> int:
         key = {"tenant_id": tenant_id, "dock_id": dock_id, "dispatch_id": but_dispatch}

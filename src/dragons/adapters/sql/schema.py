@@ -158,6 +158,7 @@ for _name, _columns in {
     "instances_live": (_instances.c.instance_id,),
     "instances_live_by_agent": (_instances.c.agent, _instances.c.instance_id),
     "instances_live_by_dock": (_instances.c.dock_id, _instances.c.dispatch_id),
+    "instances_live_by_node": (_instances.c.node, _instances.c.instance_id),
     "instances_live_by_state": (_instances.c.state, _instances.c.instance_id),
 }.items():
     Index(_name, _instances.c.tenant_id, *_columns, sqlite_where=IS_LIVE, postgresql_where=IS_LIVE)

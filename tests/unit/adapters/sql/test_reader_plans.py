@@ -29,6 +29,7 @@ QUERIES: dict[str, tuple[str, Ask]] = {
         "instances_by_dispatch",
         lambda r: r.instances("t", dispatch_id="d", live=True),
     ),
+    "live instances of a node": ("instances_live_by_node", lambda r: r.live_on("t", "n")),
     "live instances of a dock": (
         "instances_live_by_dock",
         lambda r: r.live_under("t", "d", but_dispatch="x"),
