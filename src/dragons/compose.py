@@ -36,10 +36,10 @@ from dragons.api.observing import names, observed
 from dragons.control.caller import Caller
 from dragons.control.genesis import FirstKeys, create_tenant, prepare_genesis
 from dragons.control.ports import Store, Transaction
-from dragons.control.sweep import OUTAGE_AFTER_MS, Swept, checkpoint, sweep
+from dragons.control.sweep import OUTAGE_AFTER_MS, TIMERS_MAX, Swept, checkpoint, fire, postpone, sweep
 from dragons.control.tokens import TokenWish, hash_token, issue_api_token
 from dragons.core.clock import Clock, SteadyClock, SystemClock
-from dragons.core.errors import ConflictError, DragonsError, InvalidInputError
+from dragons.core.errors import ConflictError, DragonsError, InvalidInputError, StorageError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.vocabulary import Role
 from dragons.sdk.home import CONFIG_FILE, TOKEN_FILE, Config, Home
@@ -341,13 +341,29 @@ async def _sweep_tenant(backend: Backend, tenant_id: str) -> int:
             timers, more = timers + swept.timers, swept.more
         if backend.tracing.wanted:
             await backend.read(lambda reader: backend.starts.look(reader, tenant_id))
-    except DragonsError as error:
+    except StorageError as error:
         backend.measures.sweep_failed()
         _log.error("sweep_failed", tenant_id=tenant_id, code=error.code, detail=error.message)
     except Exception:  # noqa: BLE001 - one tenant must not stop the sweep of the others
         backend.measures.sweep_failed()
         _log.exception("sweep_failed", tenant_id=tenant_id)
+        # Without keys or a store nothing can be fired; that is logged already.
+        with suppress(DragonsError):
+            timers += await _fire_singly(backend, tenant_id)
     return timers
+
+
+async def _fire_singly(backend: Backend, tenant_id: str) -> int:
+    """Fire what is due, each timer by itself: one that fails is put off and does not hold up the others."""
+    issuer, now_ms, fired = backend.keyring.issuer(tenant_id), backend.clock.now_ms(), 0
+    for timer in await backend.read(lambda reader: reader.timers_due(tenant_id, now_ms, TIMERS_MAX)):
+        try:
+            await backend.write(lambda tx, timer=timer: fire(tx, issuer, timer))  # type: ignore[misc]
+            fired += 1
+        except Exception:  # noqa: BLE001 - as said
+            _log.exception("timer_failed", tenant_id=tenant_id, kind=timer.kind, key=timer.key)
+            await backend.write(lambda tx, timer=timer: postpone(tx, timer))  # type: ignore[misc]
+    return fired
 
 
 def _sweep_of(backend: Backend, tenant_id: str) -> Callable[[Transaction], Swept]:

@@ -16,9 +16,13 @@ import uvicorn
 from dragons import compose
 from dragons.adapters.keyfiles import read_key
 from dragons.control.messages import enqueue
-from dragons.core.clock import ManualClock
+from dragons.control.ports import Transaction
+from dragons.control.rows import InstanceRow, TimerRow
+from dragons.control.sweep import POSTPONED_MS
+from dragons.core.clock import ManualClock, SteadyClock, SystemClock
 from dragons.core.errors import ConflictError, DragonsError, InvalidInputError
 from dragons.core.keys import KeyRole
+from dragons.core.vocabulary import OrganismState
 from dragons.sdk.home import Home
 from dragons.settings import Settings
 from tests.support.receivers import SECRET, http_receiver
@@ -191,6 +195,38 @@ def test_one_tenants_broken_sweep_is_not_the_others(settings: Settings) -> None:
         return found
 
     assert all(asyncio.run(main()).values())
+
+
+def test_a_timer_that_fails_holds_up_no_other(settings: Settings) -> None:
+    make(settings)
+    clock = SteadyClock(SystemClock())
+
+    async def main() -> list[TimerRow]:
+        backend = compose.build_backend(settings, clock)
+        (tenant,) = await backend.read(lambda reader: reader.tenants())
+        damaged = InstanceRow(
+            tenant_id=tenant.tenant_id, instance_id="0" * 32, agent="a", version=1, manifest_hash="0" * 64,
+            public_key=b"", dock_id="d", dispatch_id="p", epoch=1, lease_id="no such lease",
+            state=OrganismState.RUNNING, state_reason="", state_since_ms=0, started_ms=0,
+        )  # fmt: skip
+
+        def prepare(tx: Transaction) -> None:
+            tx.put_instance(damaged)
+            tx.put_timer(TimerRow(tenant.tenant_id, "organism", damaged.instance_id, 1))
+            # Of an order that nobody knows any more: all there is to do is to take it away.
+            tx.put_timer(TimerRow(tenant.tenant_id, "order", "ord_gone", 2))
+
+        await backend.write(prepare)
+        compose.configure_logging(settings)
+        await compose.sweep_once(backend)
+        left = await backend.read(lambda reader: reader.timers_due(tenant.tenant_id, 1 << 60, 10))
+        backend.close()
+        return list(left)
+
+    before_ms = clock.now_ms()
+    (left,) = asyncio.run(main())
+    assert left.kind == "organism"
+    assert left.due_ms >= before_ms + POSTPONED_MS
 
 
 def test_channels_are_read_at_the_start(settings: Settings) -> None:

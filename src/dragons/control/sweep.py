@@ -7,6 +7,7 @@ store before it looks at any timer: that time is nobody's silence.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from dragons.control.denials import flush_denials
@@ -21,6 +22,8 @@ from dragons.evidence.checkpoint import parse_note, sign_checkpoint
 from dragons.evidence.merkle import root_at
 
 TIMERS_MAX = 500
+# A timer whose firing failed is tried again after this, so that it does not keep the others from theirs.
+POSTPONED_MS = 60_000
 # A longer pause between two sweeps is an outage of the control plane.
 OUTAGE_AFTER_MS = 30_000
 
@@ -41,7 +44,7 @@ def sweep(
     note_presence(tx, tenant_id, outage_after_ms)
     due = tx.timers_due(tenant_id, tx.now_ms, TIMERS_MAX)
     for timer in due:
-        _fire(tx, issuer, timer)
+        fire(tx, issuer, timer)
     denials = flush_denials(tx, issuer, tenant_id)
     return Swept(len(due), denials, checkpoint(tx, ledger, tenant_id), more=len(due) == TIMERS_MAX)
 
@@ -66,7 +69,13 @@ def checkpoint(tx: Transaction, ledger: Signer, tenant_id: str) -> bool:
     return True
 
 
-def _fire(tx: Transaction, issuer: Signer, timer: TimerRow) -> None:
+def postpone(tx: Transaction, timer: TimerRow) -> None:
+    """Look at a timer later."""
+    tx.put_timer(replace(timer, due_ms=tx.now_ms + POSTPONED_MS))
+
+
+def fire(tx: Transaction, issuer: Signer, timer: TimerRow) -> None:
+    """Do what a timer is for; it is gone or set anew afterwards."""
     instance = tx.instance(timer.tenant_id, timer.key) if timer.kind == ORGANISM_TIMER else None
     if instance is not None:
         # It sets its timer again or takes it away.
