@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from dragons.api.backend import Backend
@@ -40,7 +41,6 @@ async def wait_until(
 
 async def heard(rung: asyncio.Event, seconds: float) -> None:
     """Return when the bell rings, or after `seconds`."""
-    try:
-        await asyncio.wait_for(rung.wait(), seconds)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await rung.wait()

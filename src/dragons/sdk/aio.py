@@ -107,7 +107,8 @@ class AsyncRuntime:
         task, self._task = self._task, None
         if task is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(task, STOP_SECONDS_MAX)
+                async with asyncio.timeout(STOP_SECONDS_MAX):
+                    await task
 
     async def close(self) -> None:
         """Give everything back; a forked child has nothing to give, and no threads to wait for."""
@@ -122,7 +123,8 @@ class AsyncRuntime:
             chore = upkeep.due()
             if chore is None:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), upkeep.wait_s())
+                    async with asyncio.timeout(upkeep.wait_s()):
+                        await self._wake.wait()
                 self._wake.clear()
                 continue
             error: DragonsError | None = None

@@ -98,3 +98,26 @@ def test_places_are_bounded_and_given_back() -> None:
         asyncio.run(waiting.wait_until(backend(), bell, look, LONG_MS))
     assert count == [0]
     bell.leave(place)
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_who_is_cancelled_as_the_bell_rings_goes(steps: int) -> None:
+    rung = asyncio.Event()
+
+    async def listen() -> None:
+        while True:
+            await waiting.heard(rung, 60)
+            rung.clear()
+
+    async def scene() -> None:
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+        rung.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        task.cancel()
+        assert done
+
+    asyncio.run(scene())

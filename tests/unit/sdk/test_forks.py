@@ -4,6 +4,7 @@ import gc
 import os
 import sqlite3
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,8 @@ def test_what_parent_and_child_write_at_once_is_all_there(tmp_path: Path) -> Non
         while not stop.is_set():
             add(store, f"parent-{written}")
             written += 1
+            # SQLite's lock knows no queue: who never lets go of it would starve the child.
+            time.sleep(0.001)
 
     thread = threading.Thread(target=parent)
     thread.start()

@@ -52,7 +52,8 @@ class Office:
         """Run on the one loop that the backend belongs to."""
 
         async def bounded() -> None:
-            await asyncio.wait_for(main(), 60)
+            async with asyncio.timeout(60):
+                await main()
 
         self.runner.run(bounded())
 
@@ -187,6 +188,22 @@ def test_a_channel_that_hangs_holds_up_only_itself(tmp_path: Path) -> None:
 
         made.run(main)
     assert len(slow.posts) == len(fast.posts) == 3 * EACH_CHANNEL_MAX
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_it_ends_when_it_is_cancelled_while_it_pauses_or_wakes(tmp_path: Path, steps: int) -> None:
+    with office(tmp_path, hook("ops", "http://localhost:1"), poll_seconds=0.001) as made:
+
+        async def main() -> None:
+            task = asyncio.create_task(made.deliverer.run())
+            await asyncio.sleep(0.05)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert task.cancelled()
+
+        made.run(main)
 
 
 def test_a_send_that_takes_too_long_is_tried_again_and_keeps_its_place(tmp_path: Path) -> None:
