@@ -10,8 +10,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from bench.figures import Detail, Found, compare, paired
 from bench.plane import Plane, make

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from dragons.control.ports import Transaction
 from dragons.control.rows import RevocationRow

@@ -77,7 +77,8 @@ def test_a_log_that_was_cut_leaves_a_beginning(acme: Tenancy, tmp_path: Path, se
     path = copy_of(acme, tmp_path / "cut")
     log = Path(f"{path}-wal")
     data = log.read_bytes()
-    place = random.Random(seed).randrange(len(data))
+    # Before the last commits: a cut into the sweep's own would lose a checkpoint, but no receipt.
+    place = random.Random(seed).randrange(len(data) * 3 // 4)
     log.write_bytes(data[:place])
     with opened(acme, path) as cut:
         assert cut.size() < len(chain)

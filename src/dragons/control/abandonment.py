@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from dragons.control.ports import Transaction
 from dragons.control.rows import InstanceRow, SessionRow

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from dragons.core.vocabulary import Role
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """An authenticated caller in exactly one tenant.
 
     `key_id` is the operator key that an API token acts for; `instance_id` and `lease_id` are an

@@ -6,8 +6,9 @@ when `AGGREGATE_MS` have passed.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from dragons.control.catalogue import risks
 from dragons.control.ports import About, Transaction

@@ -8,9 +8,10 @@ nothing and repairs nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import replace
 
 from dragons.authority.lease import Lease
 from dragons.authority.revocation import REVOCATION, WITHDRAWAL, Revocation, Target, Withdrawal, entry

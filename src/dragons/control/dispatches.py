@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dragons.control.caller import Caller
 from dragons.control.messages import QUARANTINED, enqueue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from dragons.authority.dock import Dock
 from dragons.authority.lease import BACKDATE_MS, LEASE, Lease, path_of, refuse_outside_dock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dragons.authority.revocation import Target, entry
 from dragons.control.aftermath import Compromised, follow_up

@@ -8,10 +8,10 @@ both hold authority for one dispatch.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from dragons.control.messages import enqueue
 from dragons.control.policies import policy_of

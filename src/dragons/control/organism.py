@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dragons.authority.revocation import WITHDRAWAL, Target, Withdrawal, entry
 from dragons.control.abandonment import abandon_sessions

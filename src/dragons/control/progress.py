@@ -6,7 +6,7 @@ seen before. The same again and again is no progress, however busy it looks.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dragons.control.organism import advance
 from dragons.control.policies import policy_of

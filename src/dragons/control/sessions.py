@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dragons.control.abandonment import abandon_actions
 from dragons.control.append import LATE_MS_MAX

@@ -7,11 +7,11 @@ became of it; never takes a second completed claim for a step.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from dragons.control.denials import Refused
 from dragons.control.ports import Appended, Filter, Transaction

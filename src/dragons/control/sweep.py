@@ -7,8 +7,9 @@ store before it looks at any timer: that time is nobody's silence.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from dragons.control.denials import flush_denials
 from dragons.control.nodes import fail_start

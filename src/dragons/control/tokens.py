@@ -5,8 +5,9 @@ A token opens the API's doors; it can't sign, so it creates no authority by itse
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from dragons.control.caller import Caller
 from dragons.control.ports import Reader, Transaction

@@ -33,7 +33,8 @@ WATCH = "watch"
 class Chore:
     """Something to do again and again; `delay_ms` says how long after its success.
 
-    `ends` says of a failure that there is no use in trying again.
+    `ends` says of a failure that there is no use in trying again. `again` is set when the chore was wanted
+    while it was being done: what it did may be from before the wish.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Chore:
     ends: Callable[[DragonsError], bool] = lambda _: False
     due_ms: int = 0
     failures: int = 0
+    again: bool = False
     error: DragonsError | None = None
 
 
@@ -59,13 +61,16 @@ class Upkeep:
         self.chores.append(chore)
 
     def due(self) -> Chore | None:
-        """The chore whose time has come longest ago, None when there is none."""
+        """The chore to do now: its time has come longest ago. None when there is none."""
         now_ms = self.clock.boot_ms()
-        return min(
+        chosen = min(
             (chore for chore in self.chores if chore.due_ms <= now_ms),
             key=lambda one: one.due_ms,
             default=None,
         )
+        if chosen is not None:
+            chosen.again = False
+        return chosen
 
     def wait_s(self) -> float:
         """Seconds until the next chore is due."""
@@ -80,7 +85,7 @@ class Upkeep:
             return
         if error is None:
             chore.failures = 0
-            delay_ms = float(chore.delay_ms())
+            delay_ms = 0.0 if chore.again else float(chore.delay_ms())
         else:
             chore.failures += 1
             step = RETRY_FIRST_MS * 2 ** min(chore.failures - 1, 10)
@@ -92,6 +97,7 @@ class Upkeep:
         for chore in self.chores:
             if chore.name == name and not chore.failures:
                 chore.due_ms = min(chore.due_ms, self.clock.boot_ms())
+                chore.again = True
 
 
 def upkeep_of(instance: Instance, *, sends: bool = True) -> Upkeep:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from dragons.api.access import ACCESS
 from dragons.api.app import OPERATIONS
@@ -53,7 +54,7 @@ def outcomes(home: Path, *, issuer: bool, ended: bool) -> list[str]:
 def end(tx: Transaction, tenant_id: str, key_id: str) -> None:
     row = tx.key(tenant_id, key_id)
     assert row is not None
-    tx.put_key(replace(row, revoked_ms=tx.now_ms))
+    tx.put_key(structs.replace(row, revoked_ms=tx.now_ms))
 
 
 async def code_of(waiting: Awaitable[str]) -> str:

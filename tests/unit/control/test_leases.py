@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from dragons.authority.lease import LEASE, Lease, Release
 from dragons.authority.revocation import Target

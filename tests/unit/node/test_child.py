@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -98,6 +99,7 @@ def test_it_dies_with_its_launcher() -> None:
 
 @pytest.mark.parametrize("command", [["no-such-program-here"], ["/"], ["/etc/hostname"]])
 def test_what_cannot_start_leaves_nothing_open(command: list[str]) -> None:
+    gc.collect()
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(InvalidInputError) as caught:
         Child(command, dict(os.environ), None)
@@ -106,6 +108,7 @@ def test_what_cannot_start_leaves_nothing_open(command: list[str]) -> None:
 
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:
+    gc.collect()
     before = len(list(Path("/proc/self/fd").iterdir()))
     child = Child(["true"], dict(os.environ), tmp_path)
     wait(child)

@@ -74,6 +74,17 @@ def test_sending_is_hastened_unless_it_just_failed(upkeep: Upkeep) -> None:
     assert upkeep.due() is None
 
 
+def test_what_is_wanted_while_it_is_being_done_is_done_again(upkeep: Upkeep) -> None:
+    upkeep.hasten("b")
+    chore = upkeep.due()
+    assert chore is not None
+    upkeep.hasten("b")
+    upkeep.done(chore, None)
+    assert upkeep.due() is chore
+    upkeep.done(chore, None)
+    assert upkeep.due() is None
+
+
 def test_the_one_that_keeps_the_lease_does_everything(
     plane: Plane, store: LocalStore, clock: ManualClock
 ) -> None:

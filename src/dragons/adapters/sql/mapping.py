@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import astuple, fields
 
+from dragons.control.rows import Row
 from dragons.core.vocabulary import OrganismState
 
 R = TypeVar("R")
@@ -26,10 +27,10 @@ def numbers_of(value: str) -> tuple[int, ...]:
     return tuple(msgspec.json.decode(value, type=list[int]))
 
 
-_DECODERS: dict[str, _Decoder] = {
-    "tuple[str, ...]": texts_of,
-    "tuple[int, ...]": numbers_of,
-    "OrganismState": OrganismState,
+_DECODERS: dict[Any, _Decoder] = {
+    tuple[str, ...]: texts_of,
+    tuple[int, ...]: numbers_of,
+    OrganismState: OrganismState,
 }
 _known: dict[type, tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]]] = {}
 
@@ -39,7 +40,7 @@ def _shape(row: type) -> tuple[tuple[str, ...], tuple[tuple[int, _Decoder], ...]
     if shape is None:
         all_fields = fields(row)
         special = tuple(
-            (place, _DECODERS[str(f.type)]) for place, f in enumerate(all_fields) if str(f.type) in _DECODERS
+            (place, _DECODERS[f.type]) for place, f in enumerate(all_fields) if f.type in _DECODERS
         )
         shape = _known[row] = (tuple(f.name for f in all_fields), special)
     return shape
@@ -50,10 +51,12 @@ def names(row: type) -> tuple[str, ...]:
     return _shape(row)[0]
 
 
-def to_values(row: object) -> tuple[Any, ...]:
+def to_values(row: Row) -> tuple[Any, ...]:
     """A row as driver values, in the order of `names`."""
-    columns, special = _shape(type(row))
-    values = [getattr(row, name) for name in columns]
+    special = _shape(type(row))[1]
+    if not special:
+        return astuple(row)
+    values = list(astuple(row))
     for place, _ in special:
         value = values[place]
         values[place] = value.value if isinstance(value, OrganismState) else _to_json(value).decode()

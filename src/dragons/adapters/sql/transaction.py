@@ -74,7 +74,7 @@ class SqlTransaction(SqlReader):
         super().__init__(connection)
         self._cache = cache
         self._keyring = keyring
-        self._dirty: dict[type, dict[tuple[object, ...], object]] = {}
+        self._dirty: dict[type[rows.Row], dict[tuple[object, ...], rows.Row]] = {}
         self._gone: dict[type, dict[tuple[object, ...], None]] = {}
         self._receipts: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []
@@ -190,7 +190,7 @@ class SqlTransaction(SqlReader):
         """Send everything that is still pending to the database."""
         self._sync()
 
-    def _put(self, row: object) -> None:
+    def _put(self, row: rows.Row) -> None:
         self.touched = True
         kind = type(row)
         key = tuple(getattr(row, name) for name in schema.MIRRORS[kind].key)
@@ -407,7 +407,7 @@ class SqlTransaction(SqlReader):
                 schema.checkpoints.insert().values(tenant_id=tenant_id, size=size, note=note)
             )
 
-    def _insert(self, row: object) -> None:
+    def _insert(self, row: rows.Row) -> None:
         # For append-only tables, where an upsert would be an UPDATE.
         self.touched = True
         self._sync()

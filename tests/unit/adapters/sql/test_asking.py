@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 
 from dragons.adapters.sql.asking import Asking, columns
@@ -22,7 +20,7 @@ def asking(plane: Plane, acme: Tenancy):
 
 @pytest.mark.parametrize("row", MIRRORS)
 def test_columns_are_in_the_rows_own_order(row: type) -> None:
-    assert [column.name for column in columns(row)] == [field.name for field in fields(row)]
+    assert [column.name for column in columns(row)] == list(row.__annotations__)
 
 
 def test_a_row_is_found_by_its_key_or_is_none(asking: Asking, acme: Tenancy) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 import pytest
 from sqlalchemy import Connection, create_engine, inspect, text
@@ -103,10 +102,10 @@ def test_a_lost_trigger_is_made_again(connection: Connection) -> None:
 @pytest.mark.parametrize("row", schema.MIRRORS, ids=lambda row: row.__name__)
 def test_a_table_has_the_columns_of_its_row(row: type) -> None:
     table, key = schema.MIRRORS[row]
-    assert [column.name for column in table.columns] == [field.name for field in fields(row)]
+    assert [column.name for column in table.columns] == list(row.__annotations__)
     assert tuple(column.name for column in table.primary_key) == key
-    for field in fields(row):
-        assert table.c[field.name].nullable is str(field.type).endswith("| None")
+    for name, kind in row.__annotations__.items():
+        assert table.c[name].nullable is kind.endswith("| None")
 
 
 def test_every_row_but_a_tokens_is_found_by_its_tenant_first() -> None:
