@@ -76,13 +76,13 @@ def advance(
             f"{instance.instance_id} is {error.state.value}: {error.what} is not possible.",
             fix="`dragons fleet` shows the states; a quarantined agent is released, a stopped one launched anew.",
         ) from error
+    after = _kept(instance, done.organism, changes)
+    if after is not instance:
+        tx.put_instance(after)
     if not done.commands and isinstance(event, _QUIET):
         # The timer that is set comes too early rather than too late, and is set again when it fires.
-        after = _kept(instance, done.organism, changes)
-        if after is not instance:
-            tx.put_instance(after)
         return after
-    return _Carrying(tx, issuer, now).carry(_kept(instance, done.organism, changes), done)
+    return _Carrying(tx, issuer, now).carry(after, done)
 
 
 def settle(tx: Transaction, issuer: Signer, instance: InstanceRow) -> InstanceRow:
@@ -151,7 +151,6 @@ class _Carrying:
 
     def carry(self, instance: InstanceRow, done: rules.Step) -> InstanceRow:
         tx = self._tx
-        tx.put_instance(instance)
         dispatch = tx.dispatch(instance.tenant_id, instance.dispatch_id)
         if dispatch is not None and dispatch.restarts != done.organism.restarts:
             dispatch = replace(dispatch, restarts=done.organism.restarts)

@@ -22,6 +22,11 @@ def columns(row: type) -> list[Any]:
     return [table.c[name] for name in names(row)]
 
 
+def if_given(**wanted: str | None) -> dict[str, str]:
+    """What of `wanted` is not None."""
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
 @cache
 def _by_key(table: Table, key: tuple[str, ...], order: tuple[str, ...] = ()) -> Select[Any]:
     """The rows with these columns equal to parameters of the same names; one row when there is no order."""

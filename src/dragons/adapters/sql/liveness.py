@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from dragons.adapters.sql import schema
-from dragons.adapters.sql.asking import Asking, columns
+from dragons.adapters.sql.asking import Asking, columns, if_given
 from dragons.control import rows
 
 
@@ -33,7 +33,7 @@ class LivenessReader(Asking):
         table = schema.MIRRORS[rows.DispatchRow].table
         extra = (table.c.ended_ms.is_(None),) if open_only else ()
         return self._newest(
-            rows.DispatchRow, "created_ms", limit, *extra, tenant_id=tenant_id, **_if_given(agent=agent)
+            rows.DispatchRow, "created_ms", limit, *extra, tenant_id=tenant_id, **if_given(agent=agent)
         )
 
     def order(self, tenant_id: str, order_id: str) -> rows.OrderRow | None:
@@ -47,7 +47,7 @@ class LivenessReader(Asking):
         target: str | None = None,
         open_only: bool = True,
     ) -> Sequence[rows.OrderRow]:
-        key = {"tenant_id": tenant_id, **_if_given(dispatch_id=dispatch_id, target=target)}
+        key = {"tenant_id": tenant_id, **if_given(dispatch_id=dispatch_id, target=target)}
         return self._rows(rows.OrderRow, _orders(tuple(key), open_only=open_only), key)
 
     def nodes(self, tenant_id: str) -> Sequence[rows.NodeRow]:
@@ -65,7 +65,7 @@ class LivenessReader(Asking):
         table = schema.MIRRORS[rows.IncidentRow].table
         extra = (table.c.closed_ms.is_(None),) if open_only else ()
         return self._newest(
-            rows.IncidentRow, "opened_seq", limit, *extra, tenant_id=tenant_id, **_if_given(agent=agent)
+            rows.IncidentRow, "opened_seq", limit, *extra, tenant_id=tenant_id, **if_given(agent=agent)
         )
 
     def timers_due(self, tenant_id: str, now_ms: int, limit: int) -> Sequence[rows.TimerRow]:
@@ -94,7 +94,7 @@ class LivenessReader(Asking):
         self, tenant_id: str, *, incident_id: str | None = None, limit: int = 1000
     ) -> Sequence[rows.MessageRow]:
         return self._newest(
-            rows.MessageRow, "message_id", limit, tenant_id=tenant_id, **_if_given(incident_id=incident_id)
+            rows.MessageRow, "message_id", limit, tenant_id=tenant_id, **if_given(incident_id=incident_id)
         )
 
     def message(self, tenant_id: str, message_id: str) -> rows.MessageRow | None:
@@ -136,7 +136,3 @@ def _orders(key: tuple[str, ...], *, open_only: bool) -> Select[Any]:
     table = schema.MIRRORS[rows.OrderRow].table
     query = select(*columns(rows.OrderRow)).where(*(table.c[name] == bindparam(name) for name in key))
     return (query.where(table.c.done_ms.is_(None)) if open_only else query).order_by(table.c.order_id)
-
-
-def _if_given(**wanted: str | None) -> dict[str, str]:
-    return {name: value for name, value in wanted.items() if value is not None}

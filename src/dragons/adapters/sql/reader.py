@@ -6,18 +6,20 @@ What runs in every request is built once: SQLAlchemy takes longer to build a que
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, func, select, text
 from sqlalchemy.exc import DatabaseError
 
 from dragons.adapters.sql import schema
-from dragons.adapters.sql.asking import columns
+from dragons.adapters.sql.asking import columns, if_given
 from dragons.adapters.sql.fleet import FleetReader
 from dragons.adapters.sql.liveness import LivenessReader
 from dragons.adapters.sql.mapping import names
 from dragons.control import rows
 from dragons.control.ports import LEVELS_PER_STORED, Filter
+from dragons.core.canonical import INT_MAX
 from dragons.core.errors import StorageError
 from dragons.core.vocabulary import Kind
 from dragons.evidence.merkle import Node, Range
@@ -44,6 +46,15 @@ _NODES = _between(
     schema.nodes.c.level == bindparam("level"),
 )
 _INSTANCES = schema.MIRRORS[rows.InstanceRow].table
+_INTERVENTIONS_SINCE = select(func.count()).where(
+    schema.receipts.c.tenant_id == bindparam("tenant_id"),
+    schema.receipts.c.kind == Kind.INTERVENTION.value,
+    schema.IS_GOVERNANCE,
+    schema.receipts.c.agent == bindparam("agent"),
+    schema.receipts.c.issued_ms >= bindparam("since_ms"),
+    # Says nothing, and makes the index of governance better than the one of the agent's work.
+    schema.receipts.c.seq >= 0,
+)
 _LIVE_UNDER = select(func.count()).where(
     _INSTANCES.c.tenant_id == bindparam("tenant_id"),
     _INSTANCES.c.dock_id == bindparam("dock_id"),
@@ -55,11 +66,47 @@ _LIVE_ON = select(*columns(rows.InstanceRow)).where(
     _INSTANCES.c.node == bindparam("node"),
     schema.IS_LIVE,
 )
+
+
+@cache
+def _instances(key: tuple[str, ...], *, live: bool) -> tuple[Select[Any], ...]:
+    query = select(*columns(rows.InstanceRow)).where(*(_INSTANCES.c[name] == bindparam(name) for name in key))
+    if live:
+        return (query.where(schema.IS_LIVE),)
+    if "agent" in key and "dispatch_id" not in key:
+        # Each index by agent is of live or of stopped ones, so all of an agent's are asked for in two parts.
+        return query.where(schema.IS_LIVE), query.where(schema.IS_STOPPED)
+    return (query,)
+
+
+_SESSIONS = schema.MIRRORS[rows.SessionRow].table
+
+
+@cache
+def _sessions(key: tuple[str, ...], *, open_only: bool) -> Select[Any]:
+    query = select(*columns(rows.SessionRow)).where(*(_SESSIONS.c[name] == bindparam(name) for name in key))
+    if open_only:
+        query = query.where(_SESSIONS.c.closed_ms.is_(None))
+    return query.order_by(_SESSIONS.c.opened_ms.desc()).limit(bindparam("at_most"))
+
+
 _LEASES = schema.MIRRORS[rows.LeaseRow].table
 _LEASES_UNDER = select(*columns(rows.LeaseRow)).where(
     _LEASES.c.tenant_id == bindparam("tenant_id"),
     _LEASES.c.parent_lease_id == bindparam("parent_lease_id"),
     _LEASES.c.parent_lease_id.is_not(None),
+)
+_CHECKPOINT = (
+    select(schema.checkpoints.c.note)
+    .where(
+        schema.checkpoints.c.tenant_id == bindparam("tenant_id"),
+        schema.checkpoints.c.size <= bindparam("at_most"),
+    )
+    .order_by(schema.checkpoints.c.size.desc())
+    .limit(1)
+)
+_REVOCATION_COUNT = select(func.count()).where(
+    schema.MIRRORS[rows.RevocationRow].table.c.tenant_id == bindparam("tenant_id")
 )
 _EPOCH = select(schema.epochs.c.epoch).where(
     schema.epochs.c.tenant_id == bindparam("tenant_id"),
@@ -128,18 +175,12 @@ class SqlReader(FleetReader, LivenessReader):
     def instances(
         self, tenant_id: str, *, agent: str | None = None, live: bool = False, dispatch_id: str | None = None
     ) -> Sequence[rows.InstanceRow]:
-        table = schema.MIRRORS[rows.InstanceRow].table
-        query = select(*columns(rows.InstanceRow)).where(table.c.tenant_id == tenant_id)
-        if dispatch_id is not None:
-            query = query.where(table.c.dispatch_id == dispatch_id)
-        if agent is not None:
-            query = query.where(table.c.agent == agent)
-        if live or (agent is not None and dispatch_id is None):
-            # Each index by agent is of live or of stopped ones, so all of an agent's are asked for in two parts.
-            parts = (schema.IS_LIVE,) if live else (schema.IS_LIVE, schema.IS_STOPPED)
-            found = [row for part in parts for row in self._rows(rows.InstanceRow, query.where(part))]
-        else:
-            found = self._rows(rows.InstanceRow, query)
+        key = {"tenant_id": tenant_id, **if_given(dispatch_id=dispatch_id, agent=agent)}
+        found = [
+            row
+            for query in _instances(tuple(key), live=live)
+            for row in self._rows(rows.InstanceRow, query, key)
+        ]
         # Sorted here: SQLite would read the whole tenant by the primary key to save itself the sorting.
         return sorted(found, key=lambda row: row.instance_id)
 
@@ -173,13 +214,9 @@ class SqlReader(FleetReader, LivenessReader):
         open_only: bool = False,
         limit: int = 1000,
     ) -> Sequence[rows.SessionRow]:
-        table = schema.MIRRORS[rows.SessionRow].table
-        query = select(*columns(rows.SessionRow)).where(table.c.tenant_id == tenant_id)
-        if instance_id is not None:
-            query = query.where(table.c.instance_id == instance_id)
-        if open_only:
-            query = query.where(table.c.closed_ms.is_(None))
-        return self._rows(rows.SessionRow, query.order_by(table.c.opened_ms.desc()).limit(limit))
+        key = {"tenant_id": tenant_id, **if_given(instance_id=instance_id)}
+        query = _sessions(tuple(key), open_only=open_only)
+        return self._rows(rows.SessionRow, query, {**key, "at_most": limit})
 
     def revocations(self, tenant_id: str, after: int = 0) -> Sequence[rows.RevocationRow]:
         table = schema.MIRRORS[rows.RevocationRow].table
@@ -202,9 +239,7 @@ class SqlReader(FleetReader, LivenessReader):
         return int(self._ask(query).scalar() or 0)
 
     def revocation_count(self, tenant_id: str) -> int:
-        table = schema.MIRRORS[rows.RevocationRow].table
-        query = select(func.count()).select_from(table).where(table.c.tenant_id == tenant_id)
-        return self._ask(query).scalar() or 0
+        return self._ask(_REVOCATION_COUNT, {"tenant_id": tenant_id}).scalar() or 0
 
     def decisions(self, tenant_id: str, session_id: str) -> Sequence[rows.DecisionRow]:
         return self._list(rows.DecisionRow, "decided_ms", tenant_id=tenant_id, session_id=session_id)
@@ -216,21 +251,8 @@ class SqlReader(FleetReader, LivenessReader):
         return self._list(rows.DenialRow, "first_ms", tenant_id=tenant_id)
 
     def interventions_since(self, tenant_id: str, agent: str, since_ms: int) -> int:
-        table = schema.receipts
-        query = (
-            select(func.count())
-            .select_from(table)
-            .where(
-                table.c.tenant_id == tenant_id,
-                table.c.kind == Kind.INTERVENTION.value,
-                schema.IS_GOVERNANCE,
-                table.c.agent == agent,
-                table.c.issued_ms >= since_ms,
-                # Says nothing, and makes the index of governance better than the one of the agent's work.
-                table.c.seq >= 0,
-            )
-        )
-        return self._ask(query).scalar() or 0
+        key = {"tenant_id": tenant_id, "agent": agent, "since_ms": since_ms}
+        return self._ask(_INTERVENTIONS_SINCE, key).scalar() or 0
 
     def receipt(self, tenant_id: str, receipt_id: str) -> rows.ReceiptRow | None:
         return self._receipt(schema.receipts.c.receipt_id == receipt_id, tenant_id)
@@ -289,11 +311,8 @@ class SqlReader(FleetReader, LivenessReader):
         return list(self._ask(_LEAVES, key).scalars())
 
     def checkpoint(self, tenant_id: str, at_most: int | None = None) -> str | None:
-        table = schema.checkpoints
-        query = select(table.c.note).where(table.c.tenant_id == tenant_id)
-        if at_most is not None:
-            query = query.where(table.c.size <= at_most)
-        note: str | None = self._ask(query.order_by(table.c.size.desc()).limit(1)).scalar()
+        key = {"tenant_id": tenant_id, "at_most": INT_MAX if at_most is None else at_most}
+        note: str | None = self._ask(_CHECKPOINT, key).scalar()
         return note
 
     def checkpoint_sizes(self, tenant_id: str) -> Sequence[int]:

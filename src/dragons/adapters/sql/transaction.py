@@ -7,7 +7,6 @@ cache when any other process has written (`Cache.clear`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Result, func, select
@@ -15,7 +14,9 @@ from sqlalchemy import Connection, Executable, Result, func, select
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.books import Book
 from dragons.adapters.sql.mapping import names, to_values
+from dragons.adapters.sql.pending import Pending
 from dragons.adapters.sql.reader import SqlReader
+from dragons.adapters.sql.writes import insert_text, key_of
 from dragons.control import rows
 from dragons.control.ports import About, Appended, Keyring
 from dragons.control.statements import key_holds
@@ -74,8 +75,7 @@ class SqlTransaction(SqlReader):
         super().__init__(connection)
         self._cache = cache
         self._keyring = keyring
-        self._dirty: dict[type[rows.Row], dict[tuple[object, ...], rows.Row]] = {}
-        self._gone: dict[type, dict[tuple[object, ...], None]] = {}
+        self._pending = Pending()
         self._receipts: list[tuple[Any, ...]] = []
         self._nodes: list[tuple[Any, ...]] = []
         self._claims: set[tuple[str, str]] = set()
@@ -170,14 +170,7 @@ class SqlTransaction(SqlReader):
         return super()._ask(query, key)
 
     def _sync(self) -> None:
-        for row, keys in self._gone.items():
-            if keys:
-                self._connection.exec_driver_sql(_delete(row), list(keys))
-                keys.clear()
-        for row, pending in self._dirty.items():
-            if pending:
-                self._connection.exec_driver_sql(_upsert(row), [to_values(one) for one in pending.values()])
-                pending.clear()
+        self._pending.flush(self._connection)
         if self._receipts:
             self._connection.exec_driver_sql(_INSERT_RECEIPT, self._receipts)
             self._receipts = []
@@ -193,38 +186,34 @@ class SqlTransaction(SqlReader):
     def _put(self, row: rows.Row) -> None:
         self.touched = True
         kind = type(row)
-        key = tuple(getattr(row, name) for name in schema.MIRRORS[kind].key)
-        self._dirty.setdefault(kind, {})[key] = row
-        gone = self._gone.get(kind)
-        if gone:
-            gone.pop(key, None)
+        key = key_of(kind)(row)
+        before = None
         if kind in _CACHED:
-            self._cache.rows[(kind, *key)] = row
+            place = (kind, *key)
+            before = self._cache.rows.get(place)
+            self._cache.rows[place] = row
+        self._pending.put(row, key, before)
 
-    def _cached(self, kind: type[R], key: tuple[str, ...], read: Callable[[], R | None]) -> R | None:
+    def _cached(self, kind: type[R], read: Callable[..., R | None], *key: str) -> R | None:
         place = (kind, *key)
-        found = self._cache.rows.get(place, _ABSENT)
-        if found is _ABSENT:
-            found = read()
+        found: R | None = self._cache.rows.get(place)
+        if found is None:
+            found = read(self, *key)
             if found is not None:
                 self._cache.rows[place] = found
-        return found  # type: ignore[no-any-return]
+        return found
 
     def key(self, tenant_id: str, key_id: str) -> rows.KeyRow | None:
-        read = super().key
-        return self._cached(rows.KeyRow, (tenant_id, key_id), lambda: read(tenant_id, key_id))
+        return self._cached(rows.KeyRow, SqlReader.key, tenant_id, key_id)
 
     def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
-        read = super().instance
-        return self._cached(rows.InstanceRow, (tenant_id, instance_id), lambda: read(tenant_id, instance_id))
+        return self._cached(rows.InstanceRow, SqlReader.instance, tenant_id, instance_id)
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
-        read = super().lease
-        return self._cached(rows.LeaseRow, (tenant_id, lease_id), lambda: read(tenant_id, lease_id))
+        return self._cached(rows.LeaseRow, SqlReader.lease, tenant_id, lease_id)
 
     def session(self, tenant_id: str, session_id: str) -> rows.SessionRow | None:
-        read = super().session
-        return self._cached(rows.SessionRow, (tenant_id, session_id), lambda: read(tenant_id, session_id))
+        return self._cached(rows.SessionRow, SqlReader.session, tenant_id, session_id)
 
     def catalogue(self, tenant_id: str) -> rows.CatalogueRow | None:
         read = super().catalogue
@@ -307,22 +296,16 @@ class SqlTransaction(SqlReader):
         self._put(row)
 
     def drop_decision(self, tenant_id: str, decision_id: str) -> None:
-        self._drop(rows.DecisionRow, {"tenant_id": tenant_id, "decision_id": decision_id})
+        self._drop(rows.DecisionRow, tenant_id, decision_id)
 
     def put_denial(self, row: rows.DenialRow) -> None:
         self._put(row)
 
     def denial(self, tenant_id: str, subject: str, action: str, reason: str) -> rows.DenialRow | None:
-        read = super().denial
-        return self._cached(
-            rows.DenialRow,
-            (tenant_id, subject, action, reason),
-            lambda: read(tenant_id, subject, action, reason),
-        )
+        return self._cached(rows.DenialRow, SqlReader.denial, tenant_id, subject, action, reason)
 
     def drop_denial(self, row: rows.DenialRow) -> None:
-        key = {name: getattr(row, name) for name in schema.MIRRORS[rows.DenialRow].key}
-        self._drop(rows.DenialRow, key)
+        self._drop(rows.DenialRow, *key_of(rows.DenialRow)(row))
 
     def put_dispatch(self, row: rows.DispatchRow) -> None:
         self._put(row)
@@ -360,13 +343,13 @@ class SqlTransaction(SqlReader):
         self._cache.rows[("newest policy", row.tenant_id, row.agent)] = row
 
     def drop_hold(self, tenant_id: str, agent: str) -> None:
-        self._drop(rows.HoldRow, {"tenant_id": tenant_id, "agent": agent})
+        self._drop(rows.HoldRow, tenant_id, agent)
 
     def drop_message(self, tenant_id: str, message_id: str) -> None:
-        self._drop(rows.MessageRow, {"tenant_id": tenant_id, "message_id": message_id})
+        self._drop(rows.MessageRow, tenant_id, message_id)
 
     def drop_timer(self, tenant_id: str, kind: str, key: str) -> None:
-        self._drop(rows.TimerRow, {"tenant_id": tenant_id, "kind": kind, "key": key})
+        self._drop(rows.TimerRow, tenant_id, kind, key)
 
     def policy(self, tenant_id: str, agent: str) -> rows.PolicyRow | None:
         place = ("newest policy", tenant_id, agent)
@@ -383,8 +366,7 @@ class SqlTransaction(SqlReader):
         return found  # type: ignore[no-any-return]
 
     def presence(self, tenant_id: str) -> rows.PresenceRow | None:
-        read = super().presence
-        return self._cached(rows.PresenceRow, (tenant_id,), lambda: read(tenant_id))
+        return self._cached(rows.PresenceRow, SqlReader.presence, tenant_id)
 
     def outages(self, tenant_id: str, since_ms: int) -> Sequence[rows.OutageRow]:
         known = self._cache.outages.get(tenant_id)
@@ -416,39 +398,15 @@ class SqlTransaction(SqlReader):
             mirror.table.insert().values(dict(zip(names(type(row)), to_values(row), strict=True)))
         )
 
-    def _drop(self, kind: type, key: dict[str, str]) -> None:
+    def _drop(self, kind: type[rows.Row], *key: str) -> None:
         self.touched = True
-        place = tuple(key[name] for name in schema.MIRRORS[kind].key)
-        self._dirty.setdefault(kind, {}).pop(place, None)
-        self._gone.setdefault(kind, {})[place] = None
-        self._cache.rows.pop((kind, *place), None)
+        self._pending.drop(kind, key)
+        self._cache.rows.pop((kind, *key), None)
 
 
-@cache
-def _upsert(row: type) -> str:
-    mirror, columns = schema.MIRRORS[row], names(row)
-    rest = [name for name in columns if name not in mirror.key]
-    return (
-        f"{_insert_text(mirror.table.name, columns)} ON CONFLICT ({', '.join(mirror.key)}) "
-        f"DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in rest)}"
-    )
-
-
-@cache
-def _delete(row: type) -> str:
-    mirror = schema.MIRRORS[row]
-    # Table and column names come from the schema, never from input.
-    return f"DELETE FROM {mirror.table.name} WHERE {' AND '.join(f'{name} = ?' for name in mirror.key)}"  # noqa: S608
-
-
-def _insert_text(table: str, columns: Sequence[str]) -> str:
-    # Table and column names come from the schema, never from input.
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-
-
-_INSERT_RECEIPT = _insert_text("receipts", [column.name for column in schema.receipts.columns])
-_INSERT_NODE = _insert_text("ledger_nodes", [column.name for column in schema.nodes.columns])
-_INSERT_EPOCH = _insert_text("epochs", ["tenant_id", "dispatch_id", "epoch"])
+_INSERT_RECEIPT = insert_text("receipts", [column.name for column in schema.receipts.columns])
+_INSERT_NODE = insert_text("ledger_nodes", [column.name for column in schema.nodes.columns])
+_INSERT_EPOCH = insert_text("epochs", ["tenant_id", "dispatch_id", "epoch"])
 _RAISE_EPOCH = "UPDATE epochs SET epoch = ? WHERE tenant_id = ? AND dispatch_id = ? AND epoch = ?"
 _CLAIM_KNOWN = "SELECT 1 FROM receipts WHERE claim_id = ? AND tenant_id = ?"
 _LATEST = (
