@@ -55,6 +55,11 @@ class Book:
         """How many receipts the ledger has, pending ones included."""
         return self._head.next_seq
 
+    def node(self, level: int, index: int) -> bytes | None:
+        """A subtree's hash when it is one of those that the present root is made of, else None."""
+        nodes = self._head.tree.nodes()
+        return next((one.hash for one in nodes if (one.level, one.offset) == (level, index)), None)
+
     def begin(self, ledger: Signer) -> None:
         """Start a transaction, in which nothing is pending yet; `ledger` signs from now on."""
         self._ledger = ledger

@@ -143,6 +143,9 @@ class SqlTransaction(SqlReader):
     def tree_size(self, tenant_id: str) -> int:
         return self._book(tenant_id).size
 
+    def node(self, tenant_id: str, level: int, index: int) -> bytes:
+        return self._book(tenant_id).node(level, index) or super().node(tenant_id, level, index)
+
     def _book(self, tenant_id: str) -> Book:
         book = self._cache.books.get(tenant_id)
         if book is None:

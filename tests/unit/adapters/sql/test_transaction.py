@@ -14,6 +14,7 @@ from dragons.core.errors import StorageError
 from dragons.core.keys import KeyRole, LocalSigner
 from dragons.core.statement import sign
 from dragons.core.vocabulary import Kind
+from dragons.evidence.merkle import root_at
 from dragons.evidence.receipt import ERASURE, Erasure
 from tests.support.appending import append, appender, statement_of
 from tests.support.expect import fails
@@ -22,7 +23,7 @@ from tests.support.plane import Plane, Tenancy
 HOUR_MS = 3_600_000
 
 
-def statements(plane: Plane, job: Any) -> list[tuple[str, int]]:
+def statements(plane: Plane, job: Any, kind: str = "INSERT") -> list[tuple[str, int]]:
     """What reaches the database while `job` runs: the statement's beginning, and how many rows it carries."""
     seen: list[tuple[str, int]] = []
 
@@ -35,7 +36,7 @@ def statements(plane: Plane, job: Any) -> list[tuple[str, int]]:
         plane.write(job)
     finally:
         event.remove(engine, "before_cursor_execute", note)
-    return [one for one in seen if one[0].startswith("INSERT")]
+    return [one for one in seen if one[0].startswith(kind)]
 
 
 def test_receipts_reach_the_database_in_few_statements(plane: Plane, acme: Tenancy) -> None:
@@ -44,6 +45,26 @@ def test_receipts_reach_the_database_in_few_statements(plane: Plane, acme: Tenan
     assert set(found) == {"INSERT INTO receipts", "INSERT INTO ledger_nodes"}
     assert len(found) < 15
     assert acme.size() == 303
+
+
+@pytest.mark.parametrize("more", [1, 4, 7, 60])
+def test_the_present_root_costs_no_query_and_is_that_of_what_is_stored(
+    plane: Plane, acme: Tenancy, more: int
+) -> None:
+    for _ in range(more):
+        append(acme)
+    size = acme.size()
+    roots: list[bytes] = []
+
+    def job(tx: SqlTransaction) -> None:
+        tx.tree_size(acme.tenant_id)
+        roots.append(root_at(size, lambda level, index: tx.node(acme.tenant_id, level, index)))
+
+    assert statements(plane, job, "SELECT") == []
+    stored = plane.read(
+        lambda reader: root_at(size, lambda level, at: reader.node(acme.tenant_id, level, at))
+    )
+    assert roots == [stored]
 
 
 def test_a_row_that_is_put_often_is_written_once(plane: Plane, acme: Tenancy) -> None:
