@@ -9,8 +9,9 @@ BIN := .venv/bin
 # Folders that are checked; a folder that a partial checkout lacks is left out.
 SOURCES := $(wildcard src tests bench examples)
 TYPED := $(wildcard src bench examples/reconciler)
-# Tests keep their order, so that those of a file share what it set up, and a worker that is done takes over some.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# Three for two processors, because many tests wait. They keep their order, so that those of a file share what it set
+# up; a worker that is done takes over some of another's.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .PHONY: help
 help: ## list the targets
