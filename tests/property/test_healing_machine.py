@@ -369,7 +369,7 @@ class HealingMachine(RuleBasedStateMachine):
 
 TestHealingMachine = HealingMachine.TestCase
 TestHealingMachine.settings = settings(
-    max_examples=max(1, settings().max_examples // 5),
+    max_examples=max(1, settings().max_examples // 8),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

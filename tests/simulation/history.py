@@ -44,7 +44,7 @@ class Told:
     digest: str
 
 
-def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 6) -> Told:
+def tell(folder: Path, seed: int, *, dispatches: int = 3, hours: int = 5) -> Told:
     """Run one history and judge it; AssertionError names the broken promise."""
     draw = random.Random(seed)
     with seeded_names(random.Random(seed + 1)):

@@ -26,7 +26,7 @@ def test_a_missing_fence_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch)
     """The promises can be broken: without waiting for the old instance, a stranger refuses the ledger."""
     monkeypatch.setattr(policies, "policy_of", lambda *_: LivenessPolicy(fence_ms=0))
     # The first of these noticed it when they were chosen; a change of the world may leave it to others.
-    for seed in (43, 59, 68, 77, *range(40)):
+    for seed in (59, 68, 77, *range(40)):
         try:
             run(folder, seed)
         except AssertionError as error:

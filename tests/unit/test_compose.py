@@ -185,7 +185,6 @@ def test_one_tenants_broken_sweep_is_not_the_others(settings: Settings) -> None:
         shutil.rmtree(settings.home / "control" / "keys" / min(one.tenant_id for one in made))
         for one in made:
             await backend.write(lambda tx, one=one: tx.put_checkpoint(one.tenant_id, 1, "old"))
-        compose.configure_logging(settings)
         await compose.sweep_once(backend)
         found = {}
         for one in sorted(made, key=lambda one: one.tenant_id):
@@ -217,7 +216,6 @@ def test_a_timer_that_fails_holds_up_no_other(settings: Settings) -> None:
             tx.put_timer(TimerRow(tenant.tenant_id, "order", "ord_gone", 2))
 
         await backend.write(prepare)
-        compose.configure_logging(settings)
         await compose.sweep_once(backend)
         left = await backend.read(lambda reader: reader.timers_due(tenant.tenant_id, 1 << 60, 10))
         backend.close()
