@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Executable, Result, Select, Table, bindparam, select
 
 from dragons.adapters.sql import schema
+from dragons.adapters.sql.driving import Query
 from dragons.adapters.sql.mapping import from_values, names
 
 R = TypeVar("R")
@@ -44,12 +45,17 @@ class Asking:
         """The answer to every query of this class."""
         return self._connection.execute(query, key)
 
-    def _values(self, query: Executable, key: dict[str, Any] | None = None) -> list[Any]:
+    def _values(self, query: Query, key: dict[str, Any] | None = None) -> list[Any]:
         """The answer as tuples of driver values."""
         return list(self._ask(query, key))
 
     def _rows(self, row: type[R], query: Select[Any], key: dict[str, Any] | None = None) -> list[R]:
-        return [from_values(row, values) for values in self._ask(query, key)]
+        return [from_values(row, values) for values in self._values(query, key)]
+
+    def _value(self, query: Query, key: dict[str, Any]) -> Any:  # noqa: ANN401 - a driver's value
+        """The one value of the first row, None where there is none."""
+        found = self._values(query, key)
+        return found[0][0] if found else None
 
     def _find(self, row: type[R], **key: object) -> R | None:
         found = self._rows(row, _by_key(schema.MIRRORS[row].table, tuple(key)), key)

@@ -167,7 +167,7 @@ class SqlReader(FleetReader, LivenessReader):
 
     def epoch(self, tenant_id: str, dispatch_id: str) -> int:
         key = {"tenant_id": tenant_id, "dispatch_id": dispatch_id}
-        return self._ask(_EPOCH, key).scalar() or 0
+        return self._value(_EPOCH, key) or 0
 
     def instance(self, tenant_id: str, instance_id: str) -> rows.InstanceRow | None:
         return self._find(rows.InstanceRow, tenant_id=tenant_id, instance_id=instance_id)
@@ -189,7 +189,7 @@ class SqlReader(FleetReader, LivenessReader):
 
     def live_under(self, tenant_id: str, dock_id: str, *, but_dispatch: str) -> int:
         key = {"tenant_id": tenant_id, "dock_id": dock_id, "dispatch_id": but_dispatch}
-        return self._ask(_LIVE_UNDER, key).scalar() or 0
+        return self._value(_LIVE_UNDER, key) or 0
 
     def lease(self, tenant_id: str, lease_id: str) -> rows.LeaseRow | None:
         return self._find(rows.LeaseRow, tenant_id=tenant_id, lease_id=lease_id)
@@ -239,7 +239,7 @@ class SqlReader(FleetReader, LivenessReader):
         return int(self._ask(query).scalar() or 0)
 
     def revocation_count(self, tenant_id: str) -> int:
-        return self._ask(_REVOCATION_COUNT, {"tenant_id": tenant_id}).scalar() or 0
+        return self._value(_REVOCATION_COUNT, {"tenant_id": tenant_id}) or 0
 
     def decisions(self, tenant_id: str, session_id: str) -> Sequence[rows.DecisionRow]:
         return self._list(rows.DecisionRow, "decided_ms", tenant_id=tenant_id, session_id=session_id)
@@ -252,7 +252,7 @@ class SqlReader(FleetReader, LivenessReader):
 
     def interventions_since(self, tenant_id: str, agent: str, since_ms: int) -> int:
         key = {"tenant_id": tenant_id, "agent": agent, "since_ms": since_ms}
-        return self._ask(_INTERVENTIONS_SINCE, key).scalar() or 0
+        return self._value(_INTERVENTIONS_SINCE, key) or 0
 
     def receipt(self, tenant_id: str, receipt_id: str) -> rows.ReceiptRow | None:
         return self._receipt(schema.receipts.c.receipt_id == receipt_id, tenant_id)
@@ -307,12 +307,12 @@ class SqlReader(FleetReader, LivenessReader):
     def _hashes(self, tenant_id: str, level: int, begin: int, end: int) -> list[bytes]:
         key: dict[str, object] = {"tenant_id": tenant_id, "begin": begin, "end": end}
         if level:
-            return list(self._ask(_NODES, {**key, "level": level}).scalars())
-        return list(self._ask(_LEAVES, key).scalars())
+            return [value for (value,) in self._values(_NODES, {**key, "level": level})]
+        return [value for (value,) in self._values(_LEAVES, key)]
 
     def checkpoint(self, tenant_id: str, at_most: int | None = None) -> str | None:
         key = {"tenant_id": tenant_id, "at_most": INT_MAX if at_most is None else at_most}
-        note: str | None = self._ask(_CHECKPOINT, key).scalar()
+        note: str | None = self._value(_CHECKPOINT, key)
         return note
 
     def checkpoint_sizes(self, tenant_id: str) -> Sequence[int]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Executable, Result, func, select
 
 from dragons.adapters.sql import schema
 from dragons.adapters.sql.books import Book
+from dragons.adapters.sql.driving import Query, fetch, fetch_text
 from dragons.adapters.sql.mapping import names, to_values
 from dragons.adapters.sql.pending import Pending
 from dragons.adapters.sql.reader import SqlReader
@@ -186,6 +187,12 @@ class SqlTransaction(SqlReader):
         """Send everything that is still pending to the database."""
         self._sync()
 
+    def _values(self, query: Query, key: dict[str, Any] | None = None) -> list[Any]:
+        if key is None:
+            return super()._values(query)
+        self._sync()
+        return fetch(self._connection, query, key)
+
     def _put(self, row: rows.Row) -> None:
         self.touched = True
         kind = type(row)
@@ -240,11 +247,9 @@ class SqlTransaction(SqlReader):
         return next((entry for entry in entries if entry in revoked), None)
 
     def receipt_by_claim(self, tenant_id: str, claim_id: str) -> rows.ReceiptRow | None:
-        if (tenant_id, claim_id) not in self._claims:
-            # Straight to the driver: this runs once a claim, and SQLAlchemy costs ten times the query.
-            driver = self._connection.connection.driver_connection
-            if driver is None or driver.execute(_CLAIM_KNOWN, (claim_id, tenant_id)).fetchone() is None:
-                return None
+        is_here = (tenant_id, claim_id) in self._claims
+        if not is_here and not fetch_text(self._connection, _CLAIM_KNOWN, (claim_id, tenant_id)):
+            return None
         return super().receipt_by_claim(tenant_id, claim_id)
 
     def put_tenant(self, row: rows.TenantRow) -> None:
