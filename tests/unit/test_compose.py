@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import shutil
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import httpx2
 import pytest
+import structlog
 import uvicorn
 
 from dragons import compose
@@ -171,6 +175,24 @@ def test_an_address_of_another_machine_is_named() -> None:
 def test_an_ipv6_address_can_be_listened_on() -> None:
     with compose.listen(Settings(host="::1", port=0)) as listening:
         assert listening.family == socket.AF_INET6
+
+
+def test_a_logger_writes_to_the_standard_error_of_its_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    compose.configure_logging(settings)
+    log = structlog.get_logger()
+    log.error("one")
+    logging.getLogger("foreign").error("two")
+    first_said = first.getvalue()
+    first.close()
+    monkeypatch.setattr(sys, "stderr", second)
+    log.error("three")
+    logging.getLogger("foreign").error("four")
+    assert [word in first_said for word in ("one", "two", "three")] == [True, True, False]
+    assert [word in second.getvalue() for word in ("two", "three", "four")] == [False, True, True]
 
 
 def test_one_tenants_broken_sweep_is_not_the_others(settings: Settings) -> None:
