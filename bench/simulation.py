@@ -13,16 +13,15 @@ from bench.figures import Detail, Found, Line, spread
 from bench.sizes import Sizes
 from dragons.compose import tune_interpreter
 from tests.simulation.scale import cheap_signatures, run_scale
+from tests.simulation.world import MEMORY
 
 SEED = 20_261_121
 TARGET_SECONDS = 120.0
-# Where a file system in memory is, the disk's own time does not count, as in other simulations.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, not a file name that anybody could guess
 
 
 def measure(sizes: Sizes) -> Found:
     """Processor seconds of one run, and how much happened in it."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=MEMORY) as folder:
         # As the server does when it starts.
         tune_interpreter()
         begin = time.process_time()

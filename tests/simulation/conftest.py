@@ -9,11 +9,11 @@ from tempfile import mkdtemp
 
 import pytest
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, not a file name that anybody could guess
+from tests.simulation.world import MEMORY
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = Path(mkdtemp(prefix="history-", dir=MEMORY if MEMORY.is_dir() else None))
+    made = Path(mkdtemp(prefix="history-", dir=MEMORY))
     yield made
     shutil.rmtree(made)

@@ -41,7 +41,7 @@ from tests.simulation.world import DAY_MS, HOUR_MS, MINUTE_MS, Faults, World, se
 
 SWEEP_MS = 5 * MINUTE_MS
 LEASE_SECONDS = 3 * 24 * 3600
-# Agents have work for about a third of the time.
+# Between two dispatches of an agent, so that it has work for about a third of the time.
 PAUSE_MS_MAX = 6 * DAY_MS
 
 

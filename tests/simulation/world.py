@@ -30,6 +30,10 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
+# Where histories are kept: in memory if the machine has such a file system, since what a disk loses is tested elsewhere.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, not a file name that anybody could guess
+MEMORY = _MEMORY if _MEMORY.is_dir() else None
+
 
 class Unreachable(Exception):  # noqa: N818 - an answer that never came is no fault of the program
     """No answer came: nobody knows whether the request was carried out."""

@@ -155,12 +155,12 @@ def test_a_successor_finds_what_was_done_and_what_is_in_doubt(
         "{'entry': 2}",
         "{'entry': 3}",
     ]
+    # A program may end before its last claims were sent, and the control plane would be in doubt until they are.
+    with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
+        drain(store)
     # Once more: everything is done, and nothing runs.
     assert said(poster(own_plane, agent, dispatch_id)) == [f"{{'entry': {entry}}}" for entry in (1, 2, 3)]
     assert (tmp_path / "journal").read_text().split() == ["1", "2", "3"]
-    with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
-        # A program may end before its last claims were sent; who comes after it knows of them here.
-        drain(store)
     keys = [claim.step_key for claim in steps_completed(own_plane)]
     assert len(keys) == len(set(keys)) == 3
     assert [(one.action, one.reason) for one in denials(own_plane)] == [(WRITE, "step_in_doubt")]
@@ -171,11 +171,11 @@ def test_a_replayed_claim_completes_nothing_twice(own_plane: ControlPlane, tmp_p
     agent = dock(own_plane, tmp_path / "agent", "poster", [WRITE])
     dispatch_id = killed_in_the_middle(own_plane, agent, "before")
     said(poster(own_plane, agent, dispatch_id))
-    (first, *_) = steps_completed(own_plane)
     with LocalStore(own_plane.home.store_path(own_plane.tenant_id)) as store:
+        drain(store)
+        (first, *_) = steps_completed(own_plane)
         (holder,) = [one for one in store.holders() if one.instance_id == first.instance_id]
         signer = LocalSigner.from_seed(holder.seed, KeyRole.INSTANCE)
-        drain(store)
         other = msgspec.structs.replace(first, claim_id=new_id(CLAIM_PREFIX, SystemClock().now_ms()))
         store.commit(
             [],
